@@ -752,6 +752,11 @@ fn moments_that_never_come_are_told() {
     place.script("before_vm_strat/x", "#!/bin/sh\n");
     place.finds("unknown-event", "before_vm_strat", &["did you mean before_vm_start?"]).is_mended();
     place.is_clean();
+    // where there is the right directory, the content is moved into it, and not the directory
+    place.script("before_vm_strat/y", "#!/bin/sh\n");
+    place.finds("unknown-event", "before_vm_strat", &["did you mean before_vm_start?"]).is_mended();
+    assert!(place.host.hook("before_vm_start/y").is_file());
+    place.is_clean();
     place.script("before_nic_hotplug/x", "#!/bin/sh\n");
     place.finds(
         "unknown-event",

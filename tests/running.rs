@@ -419,6 +419,30 @@ fn last_means_the_newest_call_that_runs() {
     assert!(help.join(" ").contains("`last`, the newest that is running"), "{help:?}");
 }
 
+/// At night one knows the guest that hangs, and no id.
+#[test]
+fn a_guest_names_its_call_that_runs() {
+    let host = Host::new();
+    host.script("after_vm_launch/70-loop", &format!("{WAITS}; sleep 60"));
+    let (call, head) = waiting(&host, "started begin");
+    for words in [&["stop", "g", "--dry-run"][..], &["stop", "last", "--dry-run"]] {
+        let said = host.text(words, 0);
+        for part in ["started g", "The hook will be ended", "nothing was ended: --dry-run"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let stopped = host.json(words, 0);
+        assert_eq!((&stopped["id"], &stopped["state"]), (&head["id"], &json!("running")));
+        assert_eq!((&stopped["changed"], &stopped["dry_run"]), (&json!(true), &json!(true)));
+    }
+    // nothing was done, and nobody did it
+    assert_eq!(newest(&host)["state"], "running");
+    assert_eq!(host.json(&["log", "--audit"], 0)["acts"], json!([]));
+    assert!(host.text(&["stop", "h", "--yes"], 1).contains("no running call of it; running: "));
+    let stopped = host.json(&["stop", "g", "--yes"], 0);
+    assert_eq!((&stopped["id"], &stopped["dry_run"]), (&head["id"], &json!(false)));
+    call.wait();
+}
+
 #[test]
 fn stop_ends_only_what_is_hookmuxs_and_there() {
     let host = Host::new();

@@ -704,6 +704,12 @@ fn what_is_owed_is_shown_and_worked_off_by_hand() {
     assert_eq!(hooks(&list, "state"), ["owed"; 3]);
     assert!(list["undos"][0]["last"].as_str().unwrap().contains("exit status 4"), "{list:#}");
     assert!(host.text(&["undo", "--list"], 0).contains("owed: exit status 4"));
+    // a retry runs no undo, so none is advised
+    let shown = host.text(&["show", "last"], 0);
+    assert!(shown.contains("undo --guest g` tries it again"), "{shown}");
+    assert!(!shown.contains(" retry "), "{shown}");
+    let said = host.text(&["retry", "last"], 1);
+    assert!(said.contains("only undos ran in ") && said.contains("undo --list"), "{said}");
     remove(&host, "a-undo.fails");
     let said = host.text(&["undo"], 1);
     assert!(said.contains("1 undone, 0 left.") && said.contains("(undo): exit status 4"), "{said}");

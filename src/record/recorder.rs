@@ -30,6 +30,7 @@ use crate::plan::{Decision, Step};
 use crate::process::capture::Capture;
 use crate::process::job;
 use crate::state::Dir;
+use crate::verdict::HookFailure;
 
 /// The size limit, in bytes, of programs whose SHA-256 is recorded: it is computed while they run.
 const MAX_HASHED_BYTES: u64 = 256 * 1024;
@@ -126,6 +127,17 @@ impl Recorder {
 
     pub(crate) fn new(cause: RecordCause) -> Recorder {
         Recorder { cause, began: Instant::now(), began_us: clock::unix_microseconds(), open: None }
+    }
+
+    /// Returns why a hook failed, without the passwords of the execution's documents. Where nothing is recorded they
+    /// aren't known, and what the hook said is left out.
+    pub(crate) fn reason(&self, failure: &HookFailure) -> String {
+        match &self.open {
+            Some(open) => {
+                failure.reason(&|text: String| open.secrets.mask_text(&text).into_owned())
+            }
+            None => failure.what.clone(),
+        }
     }
 
     /// Adds the passwords of a document to those that are masked in the record.

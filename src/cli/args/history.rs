@@ -24,7 +24,7 @@ pub(crate) struct ConditionArgs {
     /// Of this libvirt operation
     #[arg(long, value_parser = NotEmpty::new())]
     pub operation: Option<String>,
-    /// In which something failed; with --hook or --event, that. `log`, `show` and `retry` leave out what a later retry has mended
+    /// In which something failed; with --hook or --event, that. `log`, `show` and `retry` leave out what a later retry has mended, or a later try of a detached hook
     #[arg(long, alias = "error")]
     pub failed: bool,
     /// In which nothing failed; with --hook or --event, in which that succeeded
@@ -215,12 +215,15 @@ pub(crate) struct RetryArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
-    /// The execution: its id, or the beginning or the end of one; the id of a job; or `last`, the newest that is running
-    #[arg(value_name = "ID", value_parser = NotEmpty::new())]
+    /// The execution: its id, or the beginning or the end of one; the id of a job; its guest or network; or `last`, the newest that is running
+    #[arg(value_name = "ID|GUEST|last", value_parser = NotEmpty::new())]
     pub id: String,
     /// Don't ask
     #[arg(long)]
     pub yes: bool,
+    /// Only show what would be ended
+    #[arg(long)]
+    pub dry_run: bool,
     /// Why, for `log --audit`
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::terminal::ColorChoice;
 use crate::cli::usage;
+use crate::config::suggest::suggestion;
 use crate::event::Origin;
 use crate::libvirt::Driver;
 
@@ -119,7 +120,8 @@ impl ReloadArgs {
 pub(super) fn driver(word: &str) -> Result<Driver, String> {
     Driver::from_name(word).ok_or_else(|| {
         let names = Driver::ALL.map(Driver::name).join(", ");
-        format!("libvirt's hook drivers are {names}")
+        let hint = suggestion(word, Driver::ALL.map(Driver::name));
+        format!("libvirt's hook drivers are {names}{hint}")
     })
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, with_suffix, words};
@@ -57,6 +58,17 @@ pub(super) fn unknown(directory: &Path, findings: &mut Findings) {
     findings.add(Code::UnknownEvent, directory, words, fix);
 }
 
+/// Returns the command that moves what lies in a directory into another one.
+fn move_content(directory: &Path, into: &Path) -> Fix {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut entries: Vec<_> = entries.map(|entry| entry.path().into_os_string()).collect();
+    entries.sort_unstable();
+    let mut mv = words!["mv", "-n"];
+    mv.extend(entries);
+    mv.push(into.into());
+    Fix::run(&mv)
+}
+
 /// Reports hooks of vdsm's tree for which libvirt makes no call. The directory is vdsm's, and stays.
 fn unfired_of_vdsm(directory: &Path, scripts: &[String], findings: &mut Findings) {
     let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
@@ -67,9 +79,12 @@ fn unfired_of_vdsm(directory: &Path, scripts: &[String], findings: &mut Findings
 
 /// Returns what gives a directory the name of an event. It need not be there yet.
 fn renamed(directory: &Path, event: &str) -> Fix {
-    match directory.is_dir() {
-        true => Fix::run(&words!["mv", directory, &directory.with_file_name(event)]),
-        false => format!("put it into {event}").into(),
+    let right = directory.with_file_name(event);
+    match (directory.is_dir(), right.symlink_metadata()) {
+        (true, Err(_)) => Fix::run(&words!["mv", directory, right]),
+        // `mv` would put the directory into the other one
+        (true, Ok(_)) => move_content(directory, &right),
+        (false, _) => format!("put it into {event}").into(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::running;
-use super::seen::{DetachedResult, Seen};
+use super::seen::{Aftermath, DetachedResult, Seen};
 use crate::cli::json::execution::ExecutionState;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{rights, time};
@@ -121,10 +121,10 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
         ExecutionState::Queued => ("queued".to_owned(), Tone::Plain),
         ExecutionState::Failed if !is_failed(head) => {
             let why = after.detached_failure.as_deref().unwrap_or("a detached hook");
-            (format!("failed: {why}"), Tone::Bad)
+            (format!("failed: {why}{}", again(after)), tone_of_detached(after))
         }
         ExecutionState::Good if after.detached == Some(DetachedResult::Failed) => {
-            ("good, but a detached hook failed".to_owned(), Tone::Bad)
+            (format!("good, but a detached hook failed{}", again(after)), tone_of_detached(after))
         }
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
         ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Warning),
@@ -141,7 +141,11 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
             };
             let why = head.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             let mended = after.mended_by.as_ref();
-            let mended = mended.map(|id| format!("; retry {} was good", short(id)));
+            let what = match &head.cause {
+                RecordCause::Queue(_) => "a later try",
+                _ => "retry",
+            };
+            let mended = mended.map(|id| format!("; {what} {} was good", short(id)));
             let tone = if mended.is_some() { Tone::Warning } else { Tone::Bad };
             (format!("{ending}{why}{}", mended.unwrap_or_default()), tone)
         }
@@ -149,6 +153,15 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
     let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
     let elsewhere = elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default();
     (words + &cause + &elsewhere, tone)
+}
+
+/// Says that a detached hook that failed is tried again.
+fn again(after: &Aftermath) -> &'static str {
+    if after.is_tried_again { "; it is tried again" } else { "" }
+}
+
+fn tone_of_detached(after: &Aftermath) -> Tone {
+    if after.is_tried_again { Tone::Warning } else { Tone::Bad }
 }
 
 /// Returns the end of an id, which commands take too.

@@ -5,7 +5,7 @@ use super::jobs::Jobs;
 use super::seen::{self, Seen};
 use super::selection::{self, Wanted};
 use super::watch::View;
-use super::{audit, executions};
+use super::{audit, executions, misplaced_word};
 use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::execution::{Execution, Log};
 use crate::cli::output::Output;
@@ -31,6 +31,7 @@ pub(crate) fn run(
     let history = executions::history(settings, output)?;
     let args = &arguments.filter;
     let (occasions, conditions) = (&args.occasions, &args.search.conditions);
+    misplaced_word::check_occasions(place, settings, &history, "log", occasions)?;
     let wanted =
         Wanted { occasions, conditions, hook: args.search.hook.as_ref(), since: args.search.since };
     let filter = selection::filter(&wanted, &history)?;
@@ -57,7 +58,7 @@ struct Page {
     /// Whether there are older ones.
     is_cut: bool,
     total: Option<usize>,
-    /// The failed ones that a retry has mended.
+    /// The failed ones that something later has mended.
     mended: Vec<String>,
 }
 

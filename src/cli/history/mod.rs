@@ -8,6 +8,7 @@ mod hook_history;
 mod jobs;
 pub(crate) mod last_results;
 pub(super) mod log;
+pub(super) mod misplaced_word;
 pub(super) mod prune;
 pub(super) mod retry;
 pub(super) mod running;

@@ -23,6 +23,7 @@ use crate::record::form::{RecordOutcome, RecordState, RunRecord};
 use crate::record::history::History;
 use crate::record::running::{EndedHook, StartedHook};
 use crate::run::left_rollback;
+use crate::undo;
 
 /// The width of the timeline.
 const TIMELINE_CHARACTERS: u64 = 40;
@@ -53,7 +54,7 @@ pub(crate) fn run(
         }
         (word, _) => {
             let word = word.as_deref().unwrap_or("last");
-            match hook_history::subject(place, settings, &history, word)? {
+            match hook_history::subject(place, settings, &history, ("show", word))? {
                 Subject::Hook(hook) => {
                     return Ok(hook_history::show(
                         place, settings, &history, &hook, arguments, output,
@@ -127,11 +128,25 @@ fn print(
     }
     if record.head.state == RecordState::Done && seen.is_open_failure() {
         output.line("");
-        output.line(&how_to_repeat(hooks_dir, record));
+        how_to_go_on(hooks_dir, record).iter().for_each(|line| output.line(line));
     }
 }
 
-/// Says what to do after a failure. libvirt itself calls the hooks of a gate again, and only
+/// Says what to do after a failure. Undos that failed stay owed, and `retry` doesn't run them.
+fn how_to_go_on(hooks_dir: &Path, record: &Record) -> Vec<String> {
+    let RecordHead { object, hooks, .. } = &record.head;
+    let mut failed = hooks.iter().filter(|hook| hook.outcome.is_failure());
+    let has_undo = failed.clone().any(|hook| undo::is_label(&hook.hook));
+    let has_other = failed.any(|hook| !undo::is_label(&hook.hook));
+    let undo = has_undo.then(|| {
+        let undo = Fix::hookmux(hooks_dir, &["undo", "--guest", object]);
+        format!("What couldn't be undone is still owed: `{undo}` tries it again.")
+    });
+    let repeat = (has_other || !has_undo).then(|| how_to_repeat(hooks_dir, record));
+    undo.into_iter().chain(repeat).collect()
+}
+
+/// Says how the hooks run again. libvirt itself calls the hooks of a gate again, and only
 /// libvirt waits for their answer, so `retry` refuses gates without `--force`.
 fn how_to_repeat(hooks_dir: &Path, record: &Record) -> String {
     let retry = |more: &[&str]| {

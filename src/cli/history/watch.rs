@@ -2,7 +2,7 @@
 
 use super::follow::{Extent, Follower, Happening, What};
 use super::selection::{self, Wanted};
-use super::{executions, running};
+use super::{executions, misplaced_word, running};
 use crate::cli::args::{Format, WatchArgs};
 use crate::cli::json::execution::{Execution, WatchKind, Watched, WatchedHook};
 use crate::cli::json::run::RunState;
@@ -54,6 +54,7 @@ pub(crate) fn run(
     let history = executions::history(settings, output)?;
     let since = arguments.since.as_deref().map(|word| since(&history, word)).transpose()?;
     let WatchArgs { occasions, conditions, hook, .. } = arguments;
+    misplaced_word::check_occasions(place, settings, &history, "watch", occasions)?;
     let wanted = Wanted { occasions, conditions, hook: hook.as_ref(), since: None };
     let filter = selection::filter(&wanted, &history)?;
     // it may come later: so this is no error

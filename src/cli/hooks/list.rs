@@ -7,6 +7,7 @@ use super::{available, registered_list, vdsm};
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::history::last_results::LastResults;
+use crate::cli::history::misplaced_word;
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, Listed};
 use crate::cli::json::hook::{List, ListedHook};
@@ -174,7 +175,7 @@ pub(crate) fn run(
         hooks.retain(|hook| runs.contains(&hook.label) && hook.state.may_run());
     }
     let place =
-        arguments.event.as_deref().map(|word| places(word, settings, &hooks)).transpose()?;
+        arguments.event.as_deref().map(|word| places(word, place, settings, &hooks)).transpose()?;
     if let Some(place) = &place {
         hooks.retain(|hook| place.matches(&hook.place));
     }
@@ -237,7 +238,12 @@ pub(crate) fn run(
 ///
 /// # Errors
 /// There is no such event, and no hook in such a place; of a hook's name the message says how to select by that.
-fn places(word: &str, settings: &Settings, hooks: &[Listed]) -> anyhow::Result<NamePattern> {
+fn places(
+    word: &str,
+    place: &CommandPlace,
+    settings: &Settings,
+    hooks: &[Listed],
+) -> anyhow::Result<NamePattern> {
     let no_event = match pattern::events(word) {
         Ok(pattern) => return Ok(pattern),
         Err(no_event) => no_event,
@@ -251,6 +257,11 @@ fn places(word: &str, settings: &Settings, hooks: &[Listed]) -> anyhow::Result<N
     if is_hook(&NamePattern::Name(word.to_owned())) || is_hook(&NamePattern::of(word)) {
         let fix = Fix::hookmux(&settings.hooks_dir, &["list", "--hook", word]);
         let words = format!("`{word}` names a hook, and here an event is expected: `{fix}`");
+        return Err(usage::wrong(Remark::with_fix(words, fix)));
+    }
+    if let Some(fix) = misplaced_word::of_guest(place, settings, None, ("list", word)) {
+        let words =
+            format!("`{word}` names a guest or a network, and here an event is expected: `{fix}`");
         return Err(usage::wrong(Remark::with_fix(words, fix)));
     }
     let words = format!("{no_event}; --guest selects by a guest, --hook by a hook");

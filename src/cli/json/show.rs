@@ -88,7 +88,7 @@ object! {
         later: Vec<Execution>,
         /// The hooks that run at this moment
         running: Vec<RunningHook>,
-        /// The id of a later retry in which everything succeeded that had failed
+        /// The id of a later retry in which everything succeeded that had failed; of an attempt of a detached hook also of the later attempt that did
         mended_by: Option<String>,
         /// What became of the hooks that it queued; null where it queued none
         detached: Option<DetachedState>,

@@ -1,6 +1,6 @@
 //! Describes a registration for people, in `add` and `list`.
 
-use crate::cli::register::module;
+use crate::cli::register::{module, whom};
 use crate::config::Registration;
 use crate::config::registration::{
     self, CallStyle, FailurePolicy, Mode, OwnTimeout, ResourceLimits, ResultKind, RunAs, StdinKind,
@@ -114,9 +114,7 @@ fn difference(registration: &Registration, key: &str) -> Option<String> {
         "rollback" => program(&registration.rollback),
         "undo" => program(&registration.undo),
         "shared" => registration.shared.then(|| key.to_owned()),
-        "when" => (registration.when != When::default()).then(|| {
-            format!("when {}", serde_json::to_string(&registration.when).unwrap_or_default())
-        }),
+        "when" => whom::whom(&registration.when).map(|conditions| format!("when {conditions}")),
         "timeout" => match registration.timeout {
             OwnTimeout::After(limit) => {
                 Some(format!("timeout {}", humantime::format_duration(limit)))
@@ -163,7 +161,7 @@ mod tests {
             "lock: gpu\nparallel: true\nenabled: false\nstdin: json\non_failure: warn\nresult: status-line\ntimeout: 0\n\
              run_as: nobody:nogroup\nwhen: {name: web}\nrollback: [/x, --undo]\nundo: [/x, --release]\nshared: true\n",
         );
-        let expected = "disabled; rollback: /x --undo; undo: /x --release; shared; when {\"name\":[\"web\"]}; no timeout; on failure warn; result by status-line; as nobody:nogroup; json on stdin; parallel; lock gpu";
+        let expected = "disabled; rollback: /x --undo; undo: /x --release; shared; when name=web; no timeout; on failure warn; result by status-line; as nobody:nogroup; json on stdin; parallel; lock gpu";
         assert_eq!(more(&hook), expected);
         assert_eq!(more(&parse("mode: detached\nstyle: libvirt\n")), "libvirt style; detached");
     }

@@ -159,7 +159,7 @@ fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
         Command::Queue(it) if it.flush.is_some() => ("queue-flush", it.reason.as_ref()),
         Command::Queue(it) if it.requeue.is_some() => ("queue-requeue", it.reason.as_ref()),
         Command::Undo(it) if !it.list && !it.dry_run => ("undo", it.reason.as_ref()),
-        Command::Stop(it) => ("stop", it.reason.as_ref()),
+        Command::Stop(it) if !it.dry_run => ("stop", it.reason.as_ref()),
         Command::Bypass(it) if it.dry_run => return None,
         Command::Bypass(it) => match it.turn? {
             BypassSwitch::On => ("bypass-on", it.reason.as_ref()),

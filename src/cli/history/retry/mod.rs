@@ -180,7 +180,7 @@ fn named(
         let of_word = id.iter().filter(|word| *word != "last").cloned();
         return Ok((found, of_word.chain(hook.iter().cloned()).collect()));
     }
-    match hook_history::subject(place, settings, history, word)? {
+    match hook_history::subject(place, settings, history, ("retry", word))? {
         Subject::Execution => Ok((which::named(settings, history, word)?, hook.clone())),
         // nothing is run that may not have been meant
         Subject::Hook(hook) if hook.execution.is_some() => {
@@ -403,6 +403,12 @@ fn select_hooks(record: &Record, named: &[String]) -> anyhow::Result<Vec<String>
         if !is_of_another && !labels.iter().any(|known| known == label) {
             labels.push(label.to_owned());
         }
+    }
+    if labels.is_empty() && head.hooks.iter().any(|hook| undo::is_label(&hook.hook)) {
+        bail!(
+            "only undos ran in {}, and a retry runs none: `hookmux undo --list` shows which are still owed",
+            head.id
+        );
     }
     if labels.is_empty() {
         bail!("no hook ran in {}", head.id);
