@@ -157,9 +157,11 @@ fn hooks(settings: &Settings) -> Vec<(String, String)> {
 fn registrations(settings: &Settings) -> Vec<(String, String)> {
     let inventory = Inventory::look(settings, nix::unistd::geteuid().as_raw());
     let sources = inventory.sources.unwrap_or_default();
+    // what else lies there, as the lock, can't be named
     let names: BTreeSet<String> = sources
         .iter()
-        .filter_map(|source| Some(source.path.file_stem()?.to_str()?.to_owned()))
+        .filter_map(|source| source.path.file_name()?.to_str()?.strip_suffix(".yaml"))
+        .map(str::to_owned)
         .collect();
     names.into_iter().map(|name| (name, String::new())).collect()
 }

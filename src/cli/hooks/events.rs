@@ -8,6 +8,7 @@ use crate::cli::install::libvirt_version::{self, LibvirtVersion, RELEASE_REASON}
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::table::{Column, Shortening};
 use crate::cli::usage;
 use crate::config::suggest::did_you_mean;
 use crate::config::triggers::Triggers;
@@ -122,7 +123,7 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
         if !lines.iter().any(|line| line.event.name == name) {
             let hint = did_you_mean(name, lines.iter().map(|line| line.event.name));
             let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            let words = format!("there is no event `{name}`{hint} `hookmux events` shows all");
+            let words = format!("there is no event `{name}`{hint}; `hookmux events` shows all");
             return Err(usage::wrong(words));
         }
         lines.retain(|line| line.event.name == name);
@@ -158,7 +159,10 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
             ]
         })
         .collect();
-    output.table(&["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"], &rows);
+    let mut head = ["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"].map(Column::from);
+    // it is what a directory is called, so it is copied
+    head[0].shortening = Shortening::Never;
+    output.table(&head, &rows);
     output.line("");
     output.line("gate: a failure stops the operation.  live: a failure is never passed on.  notify: libvirt logs a failure.");
     output.line(
