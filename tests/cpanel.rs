@@ -916,6 +916,23 @@ fn a_wrong_action_prints_the_help() {
     }
 }
 
+#[test]
+fn a_script_without_its_word_is_told_as_it_is_typed() {
+    let host = Host::new();
+    host.script("bin/x", ":");
+    let script = host.hook("bin/x").display().to_string();
+    for (more, end) in
+        [(&[][..], " --event EVENT"), (&["--event", "after_vm_stop"], " --event after_vm_stop")]
+    {
+        let said = host.text(&[&["add", &script], more].concat(), 2);
+        assert!(
+            said.contains("did you mean `hookmux ")
+                && said.contains(&format!(" add script {script}{end}`?")),
+            "{said}"
+        );
+    }
+}
+
 /// Registers a script at an event of qemu's with `result: status-line`.
 fn answering(host: &Host, name: &str, event: &str, script: &str, more: &str) {
     host.script(format!("bin/{name}"), script);

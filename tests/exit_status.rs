@@ -42,6 +42,8 @@ const TABLE: &[(&str, i32)] = &[
     ("status --nothing", 2),
     ("new after_vm_stop skeleton --dry-run", 0),
     ("new before_vm_strt skeleton", 2),
+    ("new before_vm_start skeleton --when nosuch=x", 2),
+    ("log -n x", 2),
     ("stop --help", 0),
     ("stop nothing --yes", 1),
     ("stop", 2),

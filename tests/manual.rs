@@ -52,7 +52,15 @@ fn there_are_pages_for_commands_files_and_conventions() {
             &["before_vm_start", "after_network_port_delete", "class gate", "libvirt 1.2.9"],
         ),
         ("hookmux-hooks.7", &["HOOKMUX_EXECUTION", "_hook_domxml", "hookmux xml get"]),
-        ("hookmux-log.8", &["Examples:", "--failed"]),
+        (
+            "hookmux-log.8",
+            &[
+                ".SH SYNOPSIS\n.PP\nhookmux log [OPTIONS] [EVENT|CALL]...\n",
+                ".SH EXAMPLES\n.TP\nhookmux log --failed",
+                ".SH \"SEE ALSO\"",
+            ],
+        ),
+        ("hookmux-plan.8", &["hookmux plan [OPTIONS] <GUEST|DRIVER> "]),
     ] {
         for word in words {
             assert!(page(name).contains(word), "{name}: {word}\n{}", page(name));

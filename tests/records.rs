@@ -1159,7 +1159,7 @@ fn a_word_on_the_kernels_command_line_switches_it_on_for_that_boot() {
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/sbin/hookmux "));
     let words = shell_words(line.unwrap());
     let said = host.text(&words.iter().map(String::as_str).collect::<Vec<_>>(), 0);
-    assert!(said.contains("no hook runs for every call of this host"), "{said}");
+    assert!(said.contains("no hook runs for any call of this host"), "{said}");
     assert!(said.contains("until the next boot") && said.contains("command line"), "{said}");
     host.guest("prepare begin").run().succeeds();
 }

@@ -143,6 +143,12 @@ fn who_may_not_reload_a_daemon_is_told_how_to_ask() {
     let problem = &said["problems"][0];
     assert_eq!(problem["fix_command"][0], "sudo", "{said:#}");
     assert!(told(&host).is_empty() && states(&said).is_empty(), "{said:#}");
+    // it doesn't look in a directory of that user's
+    let own = format!(
+        "{nobody} >/dev/null; cp -r \"$HOOKS\" \"$T/own\"; chown -R 65534 \"$T/own\"; HOOKS=$T/own; nobody install --reload"
+    );
+    let said = text(&host, &own, 0);
+    assert!(said.contains("No libvirt daemon runs that looks here"), "{said}");
 }
 
 #[test]

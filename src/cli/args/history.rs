@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser as NotEmpty;
 use clap::{Args, ValueHint};
 
-use super::values::{Format, OutputArgs, driver};
+use super::values::{Format, OutputArgs, driver, whole_number};
 use crate::libvirt::Driver;
 use crate::process::internal;
 
@@ -99,6 +99,7 @@ pub(crate) struct LogArgs {
         long,
         default_value_t = 20,
         value_name = "NUMBER",
+        value_parser = whole_number,
         overrides_with = "lines"
     )]
     pub lines: usize,

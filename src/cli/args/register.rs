@@ -36,6 +36,10 @@ pub(crate) struct NewArgs {
     /// Make a registered hook that takes back what it has set up
     #[arg(long)]
     pub undo: bool,
+    /// Make a registered hook with this condition: driver, name, uuid, title, reason, origin, network or property.NAME,
+    /// and a pattern; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub when: Vec<String>,
     /// Only show what would be made
     #[arg(long)]
     pub dry_run: bool,

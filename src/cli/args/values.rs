@@ -42,6 +42,14 @@ pub(super) fn weight(word: &str) -> Result<i64, String> {
     word.parse().map_err(|_| "it is a whole number, such as 100 or -5".to_owned())
 }
 
+/// Reads how many of something are asked for.
+///
+/// # Errors
+/// The word is no such number.
+pub(super) fn whole_number(word: &str) -> Result<usize, String> {
+    word.parse().map_err(|_| "it is a whole number, such as 20".to_owned())
+}
+
 /// Reads a truth value.
 ///
 /// # Errors

@@ -81,7 +81,7 @@ pub(super) fn findings(place: &CommandPlace, root: &Path, makes_files: bool) -> 
     survey.makes_files = makes_files;
     registrations::examine_settings(&survey, &loaded, &mut findings);
     records::examine_bypass(&survey, &mut findings);
-    unreadable::report_state(&survey, &mut findings);
+    unreadable::report_state(&loaded.settings, user, &mut findings);
     installed::examine(&survey, &mut findings);
     confinement::examine(&survey, &mut findings);
     moments::examine(&survey, &mut findings);

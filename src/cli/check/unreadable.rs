@@ -5,7 +5,6 @@ use std::io;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, words};
-use super::survey::Survey;
 use crate::config::Settings;
 use crate::search::directory::UnreadablePath;
 
@@ -19,8 +18,8 @@ pub(super) fn is_shut(directory: &Path, user: u32) -> bool {
 }
 
 /// Reports what nobody but root can know of: calls, jobs, undos, the state of guests.
-pub(super) fn report_state(survey: &Survey<'_>, findings: &mut Findings) {
-    let Settings { state_dir, runtime_dir, .. } = survey.settings;
+pub(super) fn report_state(settings: &Settings, user: u32, findings: &mut Findings) {
+    let Settings { state_dir, runtime_dir, .. } = settings;
     for (directory, what) in [
         (state_dir, "whether a call or a detached hook failed"),
         (
@@ -29,7 +28,7 @@ pub(super) fn report_state(survey: &Survey<'_>, findings: &mut Findings) {
         ),
     ] {
         let directory = directory.unchecked_path();
-        if is_shut(directory, survey.user) {
+        if is_shut(directory, user) {
             let words = format!(
                 "{} can't be read by this user: {what}, isn't checked",
                 directory.display()

@@ -12,7 +12,7 @@ use crate::cli::args::{Format, SearchArgs, ShowArgs};
 use crate::cli::hooks::difference;
 use crate::cli::json::show::Show;
 use crate::cli::output::{Output, Tone, shortened};
-use crate::cli::{CommandEnd, CommandPlace, time};
+use crate::cli::{CommandEnd, CommandPlace, table, time};
 use crate::command::{Fix, words};
 use crate::event::Origin;
 use crate::libvirt::Driver;
@@ -251,12 +251,12 @@ fn print_timeline(record: &Record, output: &mut Output) {
     });
     let total = record.head.duration_us.or_else(|| ends.max()).unwrap_or_default().max(1);
     let names: Vec<String> = body.runs.iter().map(name).collect();
-    let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+    let width = names.iter().map(|name| table::cells(name)).max().unwrap_or_default();
     output.line("");
     for (run, name) in body.runs.iter().zip(&names) {
         let (words, tone) = ended(run);
         let took = run.duration_us.map_or_else(|| "-".to_owned(), time::short_duration);
-        let pad = width - name.chars().count();
+        let pad = width - table::cells(name);
         output.toned(
             tone,
             &format!(

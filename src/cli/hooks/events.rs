@@ -9,6 +9,7 @@ use crate::cli::install::libvirt_version::{self, LibvirtVersion, RELEASE_REASON}
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::table::{Column, Shortening};
 use crate::cli::usage;
 use crate::config::suggest::did_you_mean;
 use crate::config::triggers::Triggers;
@@ -169,7 +170,10 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
             ]
         })
         .collect();
-    output.table(&["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"], &rows);
+    let mut head = ["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"].map(Column::from);
+    // it is what a directory is called, so it is copied
+    head[0].shortening = Shortening::Never;
+    output.table(&head, &rows);
     output.line("");
     for class in [Class::Gate, Class::Live, Class::Notify] {
         output.sentence(2, &format!("{}: {}.", class.name(), class_words::meaning(class)));

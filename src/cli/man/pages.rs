@@ -39,10 +39,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 /// Adds to hookmux(8) what isn't in the definition of the commands.
 pub(super) fn more_of_the_program(roff: &mut Vec<u8>, examples: &[(&str, &str)]) {
     let mut page = Page::more();
-    page.section("EXAMPLES");
-    for (line, what) in examples {
-        page.term(line, what);
-    }
+    add_examples(&mut page, examples);
     page.section("FILES");
     terms(&mut page, FILES);
     page.section("ENVIRONMENT");
@@ -66,6 +63,36 @@ pub(super) fn more_of_the_program(roff: &mut Vec<u8>, examples: &[(&str, &str)])
         "virsh(1)",
     ]);
     roff.extend(page.render());
+}
+
+/// Returns how a command is called: its name, and what clap says of its words.
+pub(super) fn synopsis(name: &str, usage: &str) -> Vec<u8> {
+    let mut page = Page::more();
+    page.section("SYNOPSIS");
+    for line in usage.trim_start_matches("Usage:").lines().map(str::trim) {
+        match line.strip_prefix(name) {
+            Some(words) => page.text(&format!("`{name}`{words}")),
+            None => page.text(line),
+        };
+    }
+    page.render()
+}
+
+/// Returns the end of a command's page.
+pub(super) fn more_of_a_command(examples: &[(&str, &str)]) -> Vec<u8> {
+    let mut page = Page::more();
+    if !examples.is_empty() {
+        add_examples(&mut page, examples);
+    }
+    page.see_also(&["hookmux(8)", "hookmux-hooks(7)"]);
+    page.render()
+}
+
+fn add_examples(page: &mut Page, examples: &[(&str, &str)]) {
+    page.section("EXAMPLES");
+    for (line, what) in examples {
+        page.term(line, what);
+    }
 }
 
 fn terms(page: &mut Page, terms: &[(&str, &str)]) {

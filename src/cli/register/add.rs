@@ -25,7 +25,7 @@ use draft_checks::DraftChecker;
 
 pub(super) mod collect;
 pub(super) mod draft_checks;
-mod options;
+pub(super) mod options;
 
 pub(crate) fn run(
     place: &CommandPlace,

@@ -7,8 +7,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use serde_json::{Map, Value};
 
 use super::add::draft_checks::DraftChecker;
+use super::add::options::conditions;
 use super::draft::{self, Draft, DraftContext};
 use super::{hooks_d, registry, translate};
 use crate::cli::args::{Format, NewArgs};
@@ -53,7 +55,8 @@ pub(crate) fn run(
         user,
         arguments,
         moment: HookMoment::of(&arguments.event),
-        is_registered: arguments.registered || arguments.undo,
+        is_registered: arguments.registered || arguments.undo || !arguments.when.is_empty(),
+        when: conditions(&arguments.when).map_err(usage::wrong)?,
     };
     if arguments.undo {
         command.check_undo()?;
@@ -118,6 +121,8 @@ struct NewCommand<'a> {
     arguments: &'a NewArgs,
     moment: HookMoment,
     is_registered: bool,
+    /// `when` of its registration.
+    when: Map<String, Value>,
 }
 
 impl NewCommand<'_> {
@@ -188,7 +193,7 @@ impl NewCommand<'_> {
             bail!(taken(&words, Fix::edit(&path, None)));
         }
         let script = format!("{SCRIPTS}/{name}");
-        let text = registration::text(&script, &self.moment, self.undo_key());
+        let text = registration::text(&script, &self.moment, self.undo_key(), &self.when);
         let draft = context.draft_file(&path, &text, name, true, &[]);
         draft.map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))
     }
@@ -279,6 +284,7 @@ impl NewCommand<'_> {
     fn call(&self, action: &str) -> Fix {
         let mut words: Vec<String> =
             std::iter::once(action.to_owned()).chain(self.moment.call_words()).collect();
+        let is_named = self.name_it(&mut words);
         // of an operation that this version doesn't know, it is asked on purpose
         if action == "plan" && self.arguments.event.starts_with("on_") {
             words.push("--unknown".to_owned());
@@ -286,10 +292,25 @@ impl NewCommand<'_> {
         let fix = Fix::hookmux(&self.settings.hooks_dir, &words);
         match self.moment.subject {
             Subject::Daemon => fix,
-            Subject::Network | Subject::Port => Fix::from(fix.text),
-            Subject::Guest | Subject::Device => {
-                Fix::from(format!("virsh dumpxml GUEST | {} --xml -", fix.text))
+            _ if is_named => fix,
+            _ => Fix::from(fix.text),
+        }
+    }
+
+    /// Writes the name that `--when` gives into a call, if it is one and no pattern.
+    fn name_it(&self, words: &mut [String]) -> bool {
+        let Some([Value::String(name)]) =
+            self.when.get("name").and_then(Value::as_array).map(Vec::as_slice)
+        else {
+            return false;
+        };
+        let place = words.iter_mut().find(|word| ["GUEST", "NETWORK"].contains(&word.as_str()));
+        match place {
+            Some(place) if !name.contains(['*', '?', '[', '!']) => {
+                place.clone_from(name);
+                true
             }
+            _ => false,
         }
     }
 

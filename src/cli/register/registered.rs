@@ -4,7 +4,6 @@ use crate::cli::register::{module, whom};
 use crate::config::Registration;
 use crate::config::registration::{
     self, CallStyle, FailurePolicy, Mode, OwnTimeout, ResourceLimits, ResultKind, RunAs, StdinKind,
-    When,
 };
 
 /// Returns the events and the calls as the file has them.
@@ -48,8 +47,7 @@ fn value(registration: &Registration, key: &str) -> Option<String> {
         "weight" => Some(registration.weight.to_string()),
         "check" => registration.check.as_deref().and_then(program),
         "rollback" => registration.rollback.as_deref().and_then(program),
-        "when" => (registration.when != When::default())
-            .then(|| serde_json::to_string(&registration.when).unwrap_or_default()),
+        "when" => whom::whom(&registration.when),
         "timeout" => Some(match registration.timeout {
             OwnTimeout::After(limit) => humantime::format_duration(limit).to_string(),
             OwnTimeout::None => "0".to_owned(),
