@@ -268,6 +268,7 @@ fn not_running(
             let id = &found.record.head.id;
             let why = match found.record.head.state {
                 RecordState::Lost => "isn't running: its process died",
+                RecordState::Running => "is meant by its id alone",
                 _ => "is over",
             };
             let show = Fix::hookmux(&settings.hooks_dir, &["show", id.as_str()]);
