@@ -217,7 +217,7 @@ fn what_cannot_be_registered_is_refused_and_says_why() {
         let said = site.host.text(words, status);
         assert!(said.contains(reason), "{words:?}: {said}");
     }
-    site.plain("two/two.yaml", "events: after_vm_stop\ncommand:\n- two\n");
+    site.plain("two/two.yaml", "events: after_vm_stop\ncommand:\n- \"tw\\u006f\"\n");
     let said = site.text(&["add", "contrib/two"], 1);
     assert!(said.contains("`command` has to be a path, or a list on one line"), "{said}");
     site.plain("two/two.yaml", "event: after_vm_stop\ncommand: two\n");

@@ -34,7 +34,7 @@ pub(crate) fn text(source: &Path, text: &str, from: &Path, to: &Path) -> anyhow:
         };
         let Some(program) = program.filter(|_| !has_meaning(&text)) else { continue };
         // alone, or as the first word of a list
-        let changed = [format!("{program}"), format!("[{program}]")]
+        let changed = [format!("{program}"), format!("[{program}")]
             .iter()
             .find_map(|value| yaml_edit::set(&text, key, value, &has_meaning))
             .or_else(|| spelled_out(&text, program.as_str()?, from, &has_meaning));

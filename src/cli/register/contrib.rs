@@ -161,7 +161,9 @@ mod tests {
         ] {
             assert_eq!(absolute(&format!("{events}{given}")), Ok(format!("{events}{wanted}")));
         }
-        let why = absolute(&format!("{events}command:\n- x\n- start\n")).unwrap_err();
+        let several = absolute(&format!("{events}command:\n- x\n- start\n"));
+        assert_eq!(several, Ok(format!("{events}command:\n- /c/x y/x\n- start\n")));
+        let why = absolute(&format!("{events}command:\n- \"\\u0078\"\n- start\n")).unwrap_err();
         assert_eq!(why, "/c/x y/x.yaml: `command` has to be a path, or a list on one line");
         assert!(absolute("events: before_vm_start\n").is_err());
     }
