@@ -160,7 +160,7 @@ mod tests {
             "lock: gpu\nparallel: true\nenabled: false\nstdin: json\non_failure: warn\nresult: status-line\ntimeout: 0\n\
              run_as: nobody:nogroup\nwhen: {name: web}\nrollback: [/x, --undo]\nundo: [/x, --release]\nshared: true\n",
         );
-        let expected = "disabled; rollback: /x --undo; undo: /x --release; shared; when {\"name\":[\"web\"]}; no timeout; on failure warn; result by status-line; as nobody:nogroup; json on stdin; parallel; lock gpu";
+        let expected = "disabled; rollback: /x --undo; undo: /x --release; shared; when name=web; no timeout; on failure warn; result by status-line; as nobody:nogroup; json on stdin; parallel; lock gpu";
         assert_eq!(more(&hook), expected);
         assert_eq!(more(&parse("mode: detached\nstyle: libvirt\n")), "libvirt style; detached");
     }
