@@ -56,7 +56,11 @@ fn unknown(directory: &Path, findings: &mut Findings) {
             let fix = match right.symlink_metadata() {
                 Err(_) => Fix::run(&words!["mv", directory, right]),
                 // `mv` would put the directory into the other one
-                Ok(_) => move_content(directory, &right),
+                Ok(_) => match move_content(directory, &right) {
+                    Some(fix) => fix,
+                    // empty, beside the right one: what was in it has been moved
+                    None => return,
+                },
             };
             (format!("did you mean {similar}?"), fix)
         }
@@ -66,15 +70,18 @@ fn unknown(directory: &Path, findings: &mut Findings) {
     findings.add(Code::UnknownEvent, directory, words, fix);
 }
 
-/// Returns the command that moves what lies in a directory into another one.
-fn move_content(directory: &Path, into: &Path) -> Fix {
+/// Returns the command that moves what lies in a directory into another one; `None` if nothing does.
+fn move_content(directory: &Path, into: &Path) -> Option<Fix> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut entries: Vec<_> = entries.map(|entry| entry.path().into_os_string()).collect();
+    if entries.is_empty() {
+        return None;
+    }
     entries.sort_unstable();
     let mut mv = words!["mv", "-n"];
     mv.extend(entries);
     mv.push(into.into());
-    Fix::run(&mv)
+    Some(Fix::run(&mv))
 }
 
 /// Reports hooks of vdsm's tree for which libvirt makes no call. The directory is vdsm's, and stays.
