@@ -471,6 +471,10 @@ fn what_is_not_known_is_wrong_usage_with_what_was_probably_meant() {
         assert!(said.contains(told), "{of:?}");
         assert!(said.matches("daemon, ").count() <= 1, "{of:?}: all drivers, twice: {said}");
     }
+    // `run` makes single calls only
+    let said = host.text(&["run", "web1", "start"], 2);
+    assert!(said.contains("a call begins with one: `qemu web1 prepare`"), "{said}");
+    assert!(host.text(&["run", "qemus", "g", "prepare"], 2).contains("did you mean `qemu`?"));
     for of in [
         &["zzz", "--unknown"][..],
         &["zzz", "start", "--xml", "guest.xml"],

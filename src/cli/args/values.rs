@@ -128,7 +128,10 @@ impl ReloadArgs {
 pub(super) fn driver(word: &str) -> Result<Driver, String> {
     Driver::from_name(word).ok_or_else(|| {
         let names = Driver::ALL.map(Driver::name).join(", ");
-        let hint = suggestion(word, Driver::ALL.map(Driver::name));
+        let hint = match suggestion(word, Driver::ALL.map(Driver::name)) {
+            hint if hint.is_empty() => "; a call begins with one: `qemu web1 prepare`".to_owned(),
+            hint => hint,
+        };
         format!("libvirt's hook drivers are {names}{hint}")
     })
 }

@@ -51,22 +51,28 @@ pub(super) fn unknown(directory: &Path, findings: &mut Findings) {
     }
     let known = event::TABLE.iter().map(|row| row.name);
     let (hint, fix) = match did_you_mean(name, known) {
-        Some(similar) => (format!("did you mean {similar}?"), renamed(directory, similar)),
+        Some(similar) => {
+            let Some(fix) = renamed(directory, similar) else { return };
+            (format!("did you mean {similar}?"), fix)
+        }
         None => ("`hookmux events` shows all events".to_owned(), events_command()),
     };
     let words = format!("{shown} has not the name of an event: nothing in it runs; {hint}");
     findings.add(Code::UnknownEvent, directory, words, fix);
 }
 
-/// Returns the command that moves what lies in a directory into another one.
-fn move_content(directory: &Path, into: &Path) -> Fix {
+/// Returns the command that moves what lies in a directory into another one; `None` if nothing does.
+fn move_content(directory: &Path, into: &Path) -> Option<Fix> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let mut entries: Vec<_> = entries.map(|entry| entry.path().into_os_string()).collect();
+    if entries.is_empty() {
+        return None;
+    }
     entries.sort_unstable();
     let mut mv = words!["mv", "-n"];
     mv.extend(entries);
     mv.push(into.into());
-    Fix::run(&mv)
+    Some(Fix::run(&mv))
 }
 
 /// Reports hooks of vdsm's tree for which libvirt makes no call. The directory is vdsm's, and stays.
@@ -77,14 +83,15 @@ fn unfired_of_vdsm(directory: &Path, scripts: &[String], findings: &mut Findings
     findings.add(Code::NeverCalled, directory, words, events_command());
 }
 
-/// Returns what gives a directory the name of an event. It need not be there yet.
-fn renamed(directory: &Path, event: &str) -> Fix {
+/// Returns what gives a directory the name of an event. It need not be there yet. `None` for an empty one beside the
+/// right one: what was in it has been moved.
+fn renamed(directory: &Path, event: &str) -> Option<Fix> {
     let right = directory.with_file_name(event);
     match (directory.is_dir(), right.symlink_metadata()) {
-        (true, Err(_)) => Fix::run(&words!["mv", directory, right]),
+        (true, Err(_)) => Some(Fix::run(&words!["mv", directory, right])),
         // `mv` would put the directory into the other one
         (true, Ok(_)) => move_content(directory, &right),
-        (false, _) => format!("put it into {event}").into(),
+        (false, _) => Some(format!("put it into {event}").into()),
     }
 }
 
@@ -116,7 +123,7 @@ fn on_known_operation(directory: &Path, own_event: &str, findings: &mut Findings
         "{} never runs: the operation is known, and fires {own_event}",
         directory.display()
     );
-    let fix = renamed(directory, own_event);
+    let Some(fix) = renamed(directory, own_event) else { return };
     findings.add(Code::NeverCalled, directory, words, fix);
 }
 
