@@ -111,7 +111,7 @@ impl Export<'_> {
         let is_there = path.symlink_metadata().is_ok();
         if is_there && !self.arguments.replace {
             report.add_problem(format!(
-                "{at} is there with another content: --replace writes it anew, --replace --dry-run --diff shows the difference"
+                "{at} is there with another content: --replace writes it again, --replace --dry-run --diff shows the difference"
             ));
             return Ok(());
         }

@@ -78,7 +78,7 @@ impl StepRunner<'_> {
             Ok(name) => Ok(Some(name)),
             Err(words) if ledger.is_gate() => Err((OWN_ERROR, format!("not run: {words}"))),
             Err(words) => {
-                let words = format!("it runs all the same, but can't be undone: {words}");
+                let words = format!("it runs anyway, but can't be undone: {words}");
                 self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
                 Ok(None)
             }
@@ -96,7 +96,7 @@ impl StepRunner<'_> {
         if occasion.call.class() == Class::Gate {
             return Err((OWN_ERROR, format!("not run: {words}")));
         }
-        let words = format!("it runs all the same, but {words}");
+        let words = format!("it runs anyway, but {words}");
         self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
         Ok(None)
     }
