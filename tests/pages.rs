@@ -227,6 +227,10 @@ fn run(page: &str, steps: &[Step]) -> Option<Vec<Ran>> {
         skip("script (of util-linux) is not installed");
         return None;
     }
+    let wanted: Vec<&Step> = steps.iter().filter(|step| step.reason().is_none()).collect();
+    if wanted.is_empty() {
+        return Some(Vec::new());
+    }
     let output = in_private_root(page, steps);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -237,7 +241,6 @@ fn run(page: &str, steps: &[Step]) -> Option<Vec<Ran>> {
         let text = steps[number.parse::<usize>().unwrap()].text().to_owned();
         ran.push(Ran { text, said: said.replace('\r', ""), status: status.parse().unwrap() });
     }
-    let wanted: Vec<&Step> = steps.iter().filter(|step| step.reason().is_none()).collect();
     let mut wrong = Vec::new();
     for (step, ran) in wanted.iter().zip(&ran) {
         let is_fine = match step {
