@@ -81,9 +81,8 @@ pub(super) fn run(
             !state.is_empty(),
             "nothing is owed for {guest}; `hookmux undo --list` shows what is"
         );
-        let question = format!(
-            "{guest} may be running, and {of_living} of its hooks will be undone all the same."
-        );
+        let question =
+            format!("{guest} may be running, and {of_living} of its hooks will be undone anyway.");
         let is_answered = arguments.yes || of_living == 0 || arguments.dry_run;
         if let Some(end) = question::ask(&question, is_answered, arguments.output.format, output) {
             return Ok(end);

@@ -118,7 +118,7 @@ pub(crate) const REGISTRATION: &[Key] = &[
     key("when.origin", V0_1_0).help("how the guest was started: fresh, restore or migration"),
     key("when.network", V0_1_0).help("patterns of the networks that the guest is connected to"),
     key("when.property", V0_1_0).help("custom properties, each with patterns of its value"),
-    key("timeout", V0_1_0).help("its limit in time, as 30s, 2m or 1h 30m, or in seconds; 0 is none"),
+    key("timeout", V0_1_0).help("its time limit, as 30s, 2m or 1h 30m, or in seconds; 0 is none"),
     key("on_failure", V0_1_0).help("what its failure means").words(&FailurePolicy::WORDS),
     key("result", V0_2_0).help("how its programs say whether they succeeded: by their exit status alone, or by `1` or `0 MESSAGE` on their last line too").words(&ResultKind::WORDS),
     key("run_as", V0_1_0).help("whose rights it has"),

@@ -118,7 +118,7 @@ fn a_ready_made_hook_is_registered_as_it_is_written() {
     fs::write(&path, format!("{}nice: 1\n", site.registered("two"))).unwrap();
     let said = site.text(&["add", "contrib/two"], 1);
     assert!(said.contains("this is registered already, as `two`"), "{said}");
-    assert!(said.contains("--replace writes it anew") && !said.contains("--name"), "{said}");
+    assert!(said.contains("--replace writes it again") && !said.contains("--name"), "{said}");
     site.text(&["add", "contrib/two", "--replace"], 0);
     let from = site.from();
     let words = ["add", "contrib/two", "--replace", "--from", from.to_str().unwrap()];

@@ -40,7 +40,7 @@ pub(crate) fn run(
     if !yes {
         let unknown = known::unknown(place, &loaded.settings, ("run", words), &call)?;
         if let Some(unknown) = unknown {
-            let question = format!("{}. Run its hooks all the same?", unknown.words());
+            let question = format!("{}. Run its hooks anyway?", unknown.words());
             let format = arguments.output.format;
             if let Some(end) = question::ask(&question, *yes, format, output) {
                 return Ok(end);

@@ -51,7 +51,7 @@ pub(super) fn run(
         let unknown =
             known::unknown(place, &described.loaded.settings, ("plan", &call), &described.call)?;
         if let Some(unknown) = unknown {
-            return Err(usage::wrong(unknown.with_way_out("--unknown plans it all the same")));
+            return Err(usage::wrong(unknown.with_way_out("--unknown plans it anyway")));
         }
     }
     let failing = FailingHooks::new(&arguments.fail);

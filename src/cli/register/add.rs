@@ -197,7 +197,7 @@ impl AddCommand<'_> {
         let runs = if names.len() == 1 { "it runs" } else { "they run" };
         let who = if user == 0 { "root" } else { "the user of libvirt's daemon" };
         let words = format!(
-            "{}: escalateprivs isn't given, and {runs} as {who} here all the same; \
+            "{}: escalateprivs isn't given, and {runs} as {who} here anyway; \
              to run it as nobody, give escalateprivs 0 (run_as: nobody)",
             names.join(", ")
         );

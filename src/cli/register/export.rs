@@ -230,7 +230,7 @@ impl Export<'_> {
         let is_taken = change == ExportChange::Text && path.symlink_metadata().is_ok();
         if is_taken && !self.replaces {
             bail!(
-                "{at} is there with another content: --replace writes it anew, --replace --dry-run --diff shows the difference"
+                "{at} is there with another content: --replace writes it again, --replace --dry-run --diff shows the difference"
             );
         }
         Ok(Wanted::Text(Exported { name, path, text, mode, before: there, change }))

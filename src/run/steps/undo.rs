@@ -96,7 +96,7 @@ impl StepRunner<'_> {
             Err(words) => {
                 let words = match share.filter(|_| joins) {
                     Some(held) => held.hold_without_entry(&occasion.execution.object, &words),
-                    None => format!("it runs all the same, but can't be undone: {words}"),
+                    None => format!("it runs anyway, but can't be undone: {words}"),
                 };
                 self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
                 Ok(None)
@@ -115,7 +115,7 @@ impl StepRunner<'_> {
         if occasion.call.class() == Class::Gate {
             return Err((OWN_ERROR, format!("not run: {words}")));
         }
-        let words = format!("it runs all the same, but {words}");
+        let words = format!("it runs anyway, but {words}");
         self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
         Ok(None)
     }

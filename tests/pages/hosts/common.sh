@@ -40,12 +40,12 @@ words() { printf '%s\n' "$1"; }
 
 # Types the command `text`. None takes long, but where it hangs.
 types() {
-    timeout -k 5 120 sh -c "$text" < /dev/null > .said 2>&1
+    timeout -k 5 300 sh -c "$text" < /dev/null > .said 2>&1
 }
 
 # Types it at a terminal.
 sees() {
-    timeout -k 5 120 script -qec "stty cols 120 rows 60; $text" /dev/null < /dev/null > .said 2>&1
+    timeout -k 5 300 script -qec "stty cols 120 rows 60; $text" /dev/null < /dev/null > .said 2>&1
 }
 
 # Types what never ends by itself; it ends sooner only where it doesn't know what it is asked.
