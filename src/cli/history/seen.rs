@@ -62,7 +62,7 @@ impl Seen {
 pub(crate) fn all(history: &History, since: Option<u64>) -> impl Iterator<Item = Seen> {
     let mut later = Later::default();
     history.heads(since).map(move |head| {
-        let after = later.of(&head);
+        let after = later.of_recorded(history, &head);
         later.note(&head);
         Seen::new(head, after)
     })
@@ -112,7 +112,6 @@ impl Later {
         };
         let mut retries = of(&head.id).chain(of(parent)).filter(|_| is_failed(head));
         let mended_by = retries.find(mends).map(|retry| retry.id.clone());
-        let mended_by = mended_by.or_else(|| self.good_attempt_after(head, &failed));
         let mut aftermath =
             Aftermath { mended_by, detached: self.detached(head), ..Aftermath::default() };
         for (hook, attempt) in self.attempts_of(head) {
@@ -126,15 +125,32 @@ impl Later {
         aftermath
     }
 
-    /// Returns the last attempt of what failed in an attempt, if that has succeeded.
-    fn good_attempt_after(&self, head: &RecordHead, failed: &[&str]) -> Option<String> {
-        let RecordCause::Queue(parent) = &head.cause else { return None };
-        let later = |hook: &&str| self.attempts.get(&(parent.clone(), (*hook).to_owned()));
-        let is_good = |hook| later(hook).is_some_and(|it| it.outcome == RecordOutcome::Success);
-        if failed.is_empty() || !failed.iter().all(is_good) {
-            return None;
-        }
-        failed.iter().find_map(later).map(|attempt| attempt.id.clone())
+    /// Returns what came of an execution, also of an attempt by later ones.
+    pub(crate) fn of_recorded(&self, history: &History, head: &RecordHead) -> Aftermath {
+        let mut aftermath = self.of(head);
+        let parent = match (&head.cause, &aftermath.mended_by) {
+            (RecordCause::Queue(parent), None) if is_failed(head) => history.head(parent).ok(),
+            _ => None,
+        };
+        aftermath.mended_by =
+            aftermath.mended_by.or_else(|| self.good_attempt_after(head, &parent?));
+        aftermath
+    }
+
+    /// Returns the last attempt of what failed in an attempt, if that has succeeded. Where the call queued a hook
+    /// several times, for several devices, that may be another job's.
+    fn good_attempt_after(&self, head: &RecordHead, parent: &RecordHead) -> Option<String> {
+        let is_one = |hook: &str| {
+            let queued = parent.hooks.iter().filter(|it| it.outcome == RecordOutcome::Queued);
+            queued.filter(|it| it.hook == hook).count() == 1
+        };
+        let good = |hook: &str| {
+            let attempt = self.attempts.get(&(parent.id.clone(), hook.to_owned()));
+            attempt.filter(|it| it.outcome == RecordOutcome::Success && is_one(hook))
+        };
+        let mut failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure());
+        let first = good(&failed.next()?.hook)?;
+        failed.all(|hook| good(&hook.hook).is_some()).then(|| first.id.clone())
     }
 
     /// Returns the last attempt of each hook that an execution queued, if one is recorded.
@@ -288,11 +304,14 @@ mod tests {
 
     #[test]
     fn a_later_attempt_mends_those_before_it() {
-        use RecordOutcome::{Failure, Success, Timeout, Unknown};
+        use RecordOutcome::{Failure, Queued, Success, Timeout, Unknown};
         let attempt =
             |id: &str, outcome| head(id, RecordCause::Queue("A".to_owned()), &[("a", outcome)]);
         let other = head("D", RecordCause::Queue("Z".to_owned()), &[("a", Success)]);
         let first = attempt("B", Failure);
+        let call = |hooks| head("A", RecordCause::Libvirt, hooks);
+        let once = call(&[("a", Queued), ("b", Queued)]);
+        let for_two_devices = call(&[("a", Queued), ("a", Queued)]);
         for (newer, mended_by) in [
             (vec![], None),
             (vec![attempt("C", Success)], Some("C")),
@@ -304,11 +323,12 @@ mod tests {
         ] {
             let mut later = Later::default();
             newer.iter().for_each(|head| later.note(head));
-            assert_eq!(later.of(&first).mended_by.as_deref(), mended_by);
+            assert_eq!(later.good_attempt_after(&first, &once).as_deref(), mended_by);
+            assert_eq!(later.good_attempt_after(&first, &for_two_devices), None);
         }
         // what succeeded isn't mended
         let mut later = Later::default();
         later.note(&attempt("C", Success));
-        assert_eq!(later.of(&attempt("B", Success)).mended_by, None);
+        assert_eq!(later.good_attempt_after(&attempt("B", Success), &once), None);
     }
 }

@@ -189,14 +189,14 @@ fn follow_ups(history: &History, head: &RecordHead) -> (Aftermath, Vec<Seen>) {
     let mut found = Vec::new();
     let newer = history.newest().take_while(|id| *id > head.id).take(MAX_SEARCHED_EXECUTIONS);
     for other in newer.filter_map(|id| history.head(&id).ok()) {
-        let after = later.of(&other);
+        let after = later.of_recorded(history, &other);
         later.note(&other);
         if other.cause.parent() == Some(&head.id) {
             found.push(Seen::new(other, after));
         }
     }
     found.reverse();
-    (later.of(head), found)
+    (later.of_recorded(history, head), found)
 }
 
 fn head(record: &Record, seen: &Seen, asked: &Path, output: &mut Output) {
