@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::libvirt::{Call, Operation};
 use crate::machine::sys;
 use crate::memory::guest::Guest;
-use crate::observer::{Notice, Observer};
+use crate::observer::{MIN_WAIT, Notice, Observer, WaitedFor};
 use crate::occasion::{Execution, Occasion};
 use crate::process::supervise::Supervisor;
 use crate::state::locks::{HookLock, LockError, LockHolder};
@@ -41,6 +41,8 @@ pub(crate) struct CallLedger {
     waits_until: Instant,
     /// How long it has waited for them.
     waited: Duration,
+    /// The last wait, until it is told.
+    untold_wait: Option<(Instant, Duration)>,
     /// What is left of the time for all undos of the call.
     time_left: Duration,
     /// Undos that failed.
@@ -107,6 +109,7 @@ impl CallLedger {
             total: occasion.settings.total_timeout(call),
             waits_until: Instant::now() + occasion.settings.total_timeout(call),
             waited: Duration::ZERO,
+            untold_wait: None,
             time_left: moment::timeout(call.driver),
             failures: Vec::new(),
             earlier: Vec::new(),
@@ -216,6 +219,14 @@ impl CallLedger {
         self.waited
     }
 
+    /// Tells how long the call had to wait for the ledger.
+    pub(crate) fn tell_wait(&mut self, execution: &Execution, observer: &mut dyn Observer) {
+        if let Some((at, time)) = self.untold_wait.take() {
+            let (label, device, reason) = (None, None, WaitedFor::Undo);
+            observer.observe(execution, &Notice::Waited { label, device, reason, at, time });
+        }
+    }
+
     fn take_lock(&mut self, call: &Call, execution: &Execution) -> Result<(), String> {
         if self.lock.is_some() {
             return Ok(());
@@ -228,7 +239,9 @@ impl CallLedger {
         let begun = Instant::now();
         let is_terminated = &mut || sys::is_pending(libc::SIGTERM);
         let taken = self.ledger.lock(&holder, self.waits_until, is_terminated);
-        self.waited += begun.elapsed();
+        let wait = begun.elapsed();
+        self.waited += wait;
+        self.untold_wait = Some((begun, wait)).filter(|(_, wait)| *wait >= MIN_WAIT);
         match taken {
             Ok(lock) => {
                 self.lock = Some(lock);
@@ -265,6 +278,7 @@ impl CallLedger {
 
     /// Takes back what earlier lives owe, before the hooks of a new one run.
     pub(crate) fn undo_earlier(&mut self, tools: &mut UndoTools<'_>) {
+        self.tell_wait(tools.execution, tools.observer);
         if self.moment == Moment::Begins {
             let entries = std::mem::take(&mut self.earlier);
             self.run(entries, tools, false);
@@ -334,6 +348,7 @@ impl CallLedger {
         tools: &mut UndoTools<'_>,
     ) -> Vec<HookFailure> {
         self.is_terminated = end.is_terminated;
+        self.tell_wait(tools.execution, tools.observer);
         if self.ends_life(end.has_failed) {
             self.take_ports_back(tools);
             self.take_back(call, tools);
