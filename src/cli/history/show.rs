@@ -133,9 +133,10 @@ fn print(shown: &Shown<'_>, is_full: bool, output: &mut Output) {
             shown.follow_ups.iter().map(|seen| executions::row(seen, hooks_dir)).collect();
         output.table(&executions::TITLES, &rows);
     }
-    if let Some(way_on) = shown.way_on() {
+    let ways_on = shown.ways_on();
+    if !ways_on.is_empty() {
         output.line("");
-        output.line(&view::sentence(&way_on));
+        ways_on.iter().for_each(|sentence| output.line(&view::sentence(sentence)));
     }
 }
 

@@ -16,6 +16,7 @@ use crate::record::form::{Record, RecordBody, RecordCause, RecordHead};
 use crate::record::form::{RecordOutcome, RecordState, RunRecord};
 use crate::record::history::History;
 use crate::record::running::{EndedHook, StartedHook};
+use crate::undo;
 
 use super::timeline::name;
 
@@ -132,10 +133,26 @@ impl Shown<'_> {
         !body.stderr.0.is_empty() && !is_shown_above(body)
     }
 
-    /// Says what to do after a failure.
-    pub(crate) fn way_on(&self) -> Option<Vec<Part>> {
-        let is_over = self.record.head.state == RecordState::Done;
-        (is_over && self.seen.is_open_failure()).then(|| how_to_repeat(self.hooks_dir, self.record))
+    /// Says what to do after a failure, in sentences. Undos that failed stay owed, and `retry` doesn't run them.
+    pub(crate) fn ways_on(&self) -> Vec<Vec<Part>> {
+        let head = &self.record.head;
+        if head.state != RecordState::Done || !self.seen.is_open_failure() {
+            return Vec::new();
+        }
+        let mut failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure());
+        let has_undo = failed.clone().any(|hook| undo::is_label(&hook.hook));
+        let has_other = failed.any(|hook| !undo::is_label(&hook.hook));
+        let words = |words: &str| Part::Words(words.to_owned());
+        let owed = has_undo.then(|| {
+            let undo = Fix::hookmux(self.hooks_dir, &["undo", "--guest", head.object.as_str()]);
+            vec![
+                words("What couldn't be undone is still owed: "),
+                Part::Command(undo),
+                words(" tries it again."),
+            ]
+        });
+        let repeat = (has_other || !has_undo).then(|| how_to_repeat(self.hooks_dir, self.record));
+        owed.into_iter().chain(repeat).collect()
     }
 
     /// Returns the command that ends it, while it runs.
@@ -286,7 +303,7 @@ pub(crate) fn sentence(parts: &[Part]) -> String {
     parts.iter().map(part).collect()
 }
 
-/// Says what to do after a failure. libvirt itself calls the hooks of a gate again, and only
+/// Says how the hooks run again. libvirt itself calls the hooks of a gate again, and only
 /// libvirt waits for their answer, so `retry` refuses gates without `--force`.
 fn how_to_repeat(hooks_dir: &Path, record: &Record) -> Vec<Part> {
     let retry = |more: &[&str]| {

@@ -112,7 +112,7 @@ impl Page<'_> {
         if let Some(words) = &self.shown.passed_over {
             header.with_text("p", &[("class", "dim")], words);
         }
-        if let Some(sentence) = self.shown.way_on() {
+        for sentence in self.shown.ways_on() {
             header.element("p", &[], |line| add_sentence(&sentence, line));
         }
         header.element("nav", &[("aria-label", "Sections")], |nav| {
