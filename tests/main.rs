@@ -68,6 +68,7 @@ mod retry;
 mod rights;
 mod running;
 mod settings;
+mod show_html;
 mod state;
 mod status;
 mod terminal;

@@ -66,7 +66,7 @@ fn a_hook_that_runs_is_seen_with_its_process_and_its_last_line() {
     for words in [
         "before_vm_start/70-loop runs for 0:",
         "│ step 1",
-        "before_vm_start/10-first: good",
+        "before_vm_start/10-first  ",
         "? before_vm_start/last: hasn't run yet",
         &format!("stop {id}` ends it"),
     ] {

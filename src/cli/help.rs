@@ -82,6 +82,10 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("hookmux show last", "the newest call"),
             ("hookmux show --failed --guest web1", "the newest that failed of a guest"),
             ("hookmux show before_vm_start/10-net", "a hook, and its executions"),
+            (
+                "hookmux show --failed --html > web1.html",
+                "the newest that failed, as a file to send",
+            ),
         ],
     ),
     (

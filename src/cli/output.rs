@@ -24,6 +24,10 @@ pub(crate) enum Tone {
     Good,
     Warning,
     Bad,
+    /// What takes back what a hook of a failed call did.
+    Rollback,
+    /// What takes it back at the end of a guest's life.
+    Undo,
 }
 
 impl Tone {
@@ -35,6 +39,8 @@ impl Tone {
             Tone::Good => "\x1b[32m",
             Tone::Warning => "\x1b[33m",
             Tone::Bad => "\x1b[31m",
+            Tone::Rollback => "\x1b[35m",
+            Tone::Undo => "\x1b[36m",
         }
     }
 }
@@ -151,6 +157,15 @@ impl Output {
     pub(crate) fn toned(&mut self, tone: Tone, text: &str) {
         let text = self.paint(tone, &self.shown(sanitize::printed_line(text)));
         self.write(&format!("{text}\n"));
+    }
+
+    /// Prints a line whose parts have tones of their own.
+    pub(crate) fn pieces(&mut self, pieces: &[(Tone, String)]) {
+        let piece = |(tone, text): &(Tone, String)| {
+            self.paint(*tone, &self.shown(sanitize::printed_line(text)))
+        };
+        let line: String = pieces.iter().map(piece).collect();
+        self.write(&format!("{}\n", line.trim_end()));
     }
 
     /// Prints a line of a tree: the branches stay plain.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::form::{
     FORMAT, HookRegistration, HookSummary, LeftRunning, Record, RecordBody, RecordCause,
-    RecordHead, RecordOutcome, RecordProcess, RecordState, RunRecord,
+    RecordHead, RecordOutcome, RecordProcess, RecordState, RunRecord, WaitRecord,
 };
 use super::mask::{self, Secrets};
 use super::running::{self, RunningFile};
@@ -82,6 +82,7 @@ struct StartedHook {
     label: String,
     device: Option<String>,
     start_us: u64,
+    limit_us: Option<u64>,
     sha256: Option<String>,
 }
 
@@ -297,7 +298,7 @@ impl Open {
             start_us,
             ..running::StartedHook::default()
         };
-        self.running.start(&self.execution.id, hook, limit, &self.record.body.runs);
+        self.running.start(&self.execution.id, hook, limit, &self.record.body);
     }
 
     fn over(&mut self, run: &HookRun) {
@@ -332,6 +333,7 @@ impl Open {
             path: run.path.as_os_str().into(),
             command: Some(self.masked_command(&run.command)),
             start_us: started.as_ref().map(|started| started.start_us),
+            limit_us: started.as_ref().and_then(|started| started.limit_us),
             sha256: started.and_then(|started| started.sha256),
             outcome,
             duration_us: duration.and_then(|duration| u64::try_from(duration).ok()),
@@ -400,6 +402,7 @@ impl Observer for Recorder {
                     label: (*label).to_owned(),
                     device: device.map(str::to_owned),
                     start_us,
+                    limit_us: running::limit_us(*limit),
                     sha256: path.and_then(sha256),
                 });
             }
@@ -409,6 +412,17 @@ impl Observer for Recorder {
             }
             Notice::CheckEnded { label, device } => {
                 open.running.end_check(running::check_label(label), *device);
+            }
+            Notice::Waited { label, device, reason, at, time } => {
+                let wait = WaitRecord {
+                    hook: label.map(str::to_owned),
+                    device: device.map(str::to_owned),
+                    reason: reason.to_string(),
+                    start_us: micros_between(began, *at),
+                    duration_us: u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
+                };
+                open.running.wait(&wait);
+                open.record.body.waits.push(wait);
             }
             Notice::LastLine { label, device, line } => {
                 let line = open.secrets.mask(line);

@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::libvirt::{Call, Operation};
 use crate::machine::sys;
 use crate::memory::guest::Guest;
-use crate::observer::{Notice, Observer};
+use crate::observer::{MIN_WAIT, Notice, Observer, WaitedFor};
 use crate::occasion::{Execution, Occasion};
 use crate::process::supervise::Supervisor;
 use crate::state::Dir;
@@ -44,6 +44,8 @@ pub(crate) struct CallLedger {
     waits_until: Instant,
     /// How long it has waited for them.
     waited: Duration,
+    /// The last wait, until it is told.
+    untold_wait: Option<(Instant, Duration)>,
     /// What is left of the time for all undos of the call.
     time_left: Duration,
     /// Undos that failed.
@@ -136,6 +138,7 @@ impl CallLedger {
             total: occasion.settings.total_timeout(call),
             waits_until: Instant::now() + occasion.settings.total_timeout(call),
             waited: Duration::ZERO,
+            untold_wait: None,
             time_left: moment::timeout(call.driver),
             failures: Vec::new(),
             earlier: Vec::new(),
@@ -253,6 +256,14 @@ impl CallLedger {
         self.waited
     }
 
+    /// Tells how long the call had to wait for the ledger.
+    pub(crate) fn tell_wait(&mut self, execution: &Execution, observer: &mut dyn Observer) {
+        if let Some((at, time)) = self.untold_wait.take() {
+            let (label, device, reason) = (None, None, WaitedFor::Undo);
+            observer.observe(execution, &Notice::Waited { label, device, reason, at, time });
+        }
+    }
+
     fn take_lock(&mut self, call: &Call, execution: &Execution) -> Result<(), String> {
         if self.lock.is_some() {
             return Ok(());
@@ -267,7 +278,9 @@ impl CallLedger {
         let is_terminated = self.is_terminated && self.moment == Moment::Ends;
         let is_told_to_end = &mut || is_terminated || sys::is_pending(libc::SIGTERM);
         let taken = self.ledger.lock(&holder, self.waits_until, is_told_to_end);
-        self.waited += begun.elapsed();
+        let wait = begun.elapsed();
+        self.waited += wait;
+        self.untold_wait = Some((begun, wait)).filter(|(_, wait)| *wait >= MIN_WAIT);
         match taken {
             Ok(lock) => {
                 self.lock = Some(lock);
@@ -304,6 +317,7 @@ impl CallLedger {
 
     /// Takes back what earlier lives owe, before the hooks of a new one run.
     pub(crate) fn undo_earlier(&mut self, tools: &mut UndoTools<'_>) {
+        self.tell_wait(tools.execution, tools.observer);
         if self.moment == Moment::Begins {
             let entries = std::mem::take(&mut self.earlier);
             self.run(entries, tools, false);
@@ -388,6 +402,7 @@ impl CallLedger {
         tools: &mut UndoTools<'_>,
     ) -> Vec<HookFailure> {
         self.is_terminated = end.is_terminated;
+        self.tell_wait(tools.execution, tools.observer);
         if self.ends_life(end.has_failed) {
             self.take_ports_back(tools);
             self.take_back(call, tools);

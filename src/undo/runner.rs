@@ -11,7 +11,9 @@ use crate::config::Settings;
 use crate::document::file;
 use crate::document::input_file::InputFile;
 use crate::machine::{clock, watchdog};
-use crate::observer::{HookIdentity, HookRun, NotRun, Notice, Observer, UndoneSetup};
+use crate::observer::{
+    HookIdentity, HookRun, MIN_WAIT, NotRun, Notice, Observer, UndoneSetup, WaitedFor,
+};
 use crate::occasion::Execution;
 use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR, TIMED_OUT};
 use crate::process::job::{FinishedJob, ProcessOutcome, c_string};
@@ -191,7 +193,10 @@ impl UndoRunner<'_> {
         let Entry { registration, life, .. } = &owed.entry;
         let share = self.ledger.share(registration, &owed.name, life);
         let holder = LockHolder::new(&label_of(&owed.entry.hook), &self.execution.id);
-        let held = share.lock(&holder, self.waits_until(), &mut || self.is_terminated())?;
+        let begun = Instant::now();
+        let held = share.lock(&holder, self.waits_until(), &mut || self.is_terminated());
+        self.tell_wait(&owed.entry, WaitedFor::Share, begun);
+        let held = held?;
         let first = held.share.record().map_err(LockError::Failed)?;
         let others = held.share.give_up();
         if !others.is_empty() {
@@ -238,11 +243,24 @@ impl UndoRunner<'_> {
         let holder = LockHolder::new(&label_of(&entry.hook), &self.execution.id);
         let until = self.waits_until();
         let supervisor = &mut *self.supervisor;
+        let begun = Instant::now();
         let ignores_termination = self.ignores_termination;
-        locks::take(&self.settings.runtime_dir, name, &holder, until, &mut || {
+        let taken = locks::take(&self.settings.runtime_dir, name, &holder, until, &mut || {
             !ignores_termination && supervisor.is_terminated()
-        })
-        .map(Some)
+        });
+        self.tell_wait(entry, WaitedFor::Lock(name), begun);
+        taken.map(Some)
+    }
+
+    /// Tells how long an undo has waited until now, if it had to.
+    fn tell_wait(&mut self, entry: &Entry, reason: WaitedFor<'_>, since: Instant) {
+        let time = since.elapsed();
+        if time >= MIN_WAIT {
+            let (label, device) = (label_of(&entry.hook), entry.device.as_deref());
+            let label = Some(label.as_str());
+            let notice = Notice::Waited { label, device, reason, at: since, time };
+            self.observer.observe(self.execution, &notice);
+        }
     }
 
     /// Reports an undo that counts as failed without having been started.

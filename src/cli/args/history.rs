@@ -170,9 +170,14 @@ pub(crate) struct ShowArgs {
     pub execution: Option<String>,
     #[command(flatten)]
     pub search: SearchArgs,
-    /// Show all lines of all output, long lines whole, and all executions of a hook
+    /// Show all lines of all output, long lines whole, the call's uuid, class and arguments, and all executions of a
+    /// hook
     #[arg(long)]
     pub full: bool,
+    /// Print the execution as one HTML file, which needs nothing else: to keep, to send, to print; of a hook its last
+    /// execution. It has everything, as with --full
+    #[arg(long, conflicts_with = "output")]
+    pub html: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

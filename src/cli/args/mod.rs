@@ -309,9 +309,9 @@ impl Arguments {
                 | Command::Events(_)
                 | Command::Plan(_)
                 | Command::Check(_)
-                | Command::Show(_)
                 | Command::Schema(_),
             ) => true,
+            Some(Command::Show(show)) => !show.html,
             Some(Command::Log(log)) => !log.follow,
             Some(Command::Undo(undo)) => undo.list,
             _ => false,

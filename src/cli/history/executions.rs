@@ -97,9 +97,9 @@ pub(crate) fn not_counted(path: &Path) -> String {
     )
 }
 
-/// Describes how an execution ended, with its hooks directory if that isn't the current one.
+/// Describes how an execution ended, with its cause.
 pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
-    let Seen { head, progress, after } = seen;
+    let head = &seen.head;
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
             format!(" ({} of {})", head.cause.name(), short(parent))
@@ -109,7 +109,20 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
         }
         (_, None) => String::new(),
     };
-    let (words, tone) = match ExecutionState::of(head, after) {
+    let (words, tone) = end(seen);
+    (words + &cause + &elsewhere(head, asked), tone)
+}
+
+/// Names the hooks directory of an execution, if that isn't the current one.
+pub(crate) fn elsewhere(head: &RecordHead, asked: &Path) -> String {
+    let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
+    elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default()
+}
+
+/// Describes how an execution ended.
+pub(crate) fn end(seen: &Seen) -> (String, Tone) {
+    let Seen { head, progress, after } = seen;
+    match ExecutionState::of(head, after) {
         ExecutionState::Running => {
             let now = running::now(&progress.running(), head);
             (format!("running: {now}"), Tone::Warning)
@@ -149,10 +162,7 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
             let tone = if mended.is_some() { Tone::Warning } else { Tone::Bad };
             (format!("{ending}{why}{}", mended.unwrap_or_default()), tone)
         }
-    };
-    let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
-    let elsewhere = elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default();
-    (words + &cause + &elsewhere, tone)
+    }
 }
 
 /// Says that a detached hook that failed is tried again.

@@ -10,7 +10,7 @@ use crate::queue::Queue;
 use crate::record::history::History;
 
 /// How many later executions are looked at once more for attempts that have just ended.
-const MAX_SEARCHED_EXECUTIONS: usize = 1000;
+pub(super) const MAX_SEARCHED_EXECUTIONS: usize = 1000;
 
 /// The jobs in the queue; read when it is first asked for.
 pub(crate) struct Jobs {

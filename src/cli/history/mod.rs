@@ -1,10 +1,12 @@
 //! Commands about what happened: executions, what people changed, counters.
 
 pub(super) mod audit;
+mod bars;
 pub(crate) mod command_line;
 pub(super) mod executions;
 pub(super) mod follow;
 mod hook_history;
+mod html;
 mod jobs;
 pub(crate) mod last_results;
 pub(super) mod log;
@@ -17,5 +19,7 @@ mod selection;
 pub(super) mod show;
 mod statistics;
 pub(super) mod stop;
+mod timeline;
+mod view;
 pub(super) mod watch;
 mod which;

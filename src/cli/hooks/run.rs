@@ -331,6 +331,7 @@ impl Observer for LiveView<'_> {
             | Notice::Started { .. }
             | Notice::CheckStarted { .. }
             | Notice::CheckEnded { .. }
+            | Notice::Waited { .. }
             | Notice::LastLine { .. } => {}
             Notice::Output { label, device, stream, bytes } => {
                 if self.is_text {

@@ -7,7 +7,7 @@ use super::{Attempt, Preparation, StartError, StepRunner};
 use crate::hook::Style;
 use crate::libvirt::Class;
 use crate::machine::{clock, watchdog};
-use crate::observer::{HookRun, NotRun, Notice};
+use crate::observer::{HookRun, NotRun, Notice, WaitedFor};
 use crate::plan::Step;
 use crate::process::exit_status::{OWN_ERROR, TERMINATED, TIMED_OUT};
 use crate::process::job::{FinishedJob, Part};
@@ -226,6 +226,7 @@ impl StepRunner<'_> {
         let holder = LockHolder::new(&step.hook.label, &self.launcher.occasion.execution.id);
         let supervisor = &mut *self.launcher.supervisor;
         let held = share.lock(&holder, until, &mut || supervisor.is_terminated());
+        self.tell_wait(step, WaitedFor::Share, begun);
         let failed = |error: io::Error| {
             StartError::Failed((OWN_ERROR, format!("what it shares isn't known: {error}")))
         };

@@ -55,7 +55,8 @@ pub(crate) fn run(
     let history = executions::history(&loaded.settings, output)?;
     let (found, named) = named(place, arguments, &loaded.settings, &history, output)?;
     if arguments.output.format == Format::Text {
-        found.print_passed_over(output);
+        let passed_over = found.passed_over_words();
+        passed_over.iter().for_each(|words| output.toned(Tone::Dim, words));
     }
     let record = found.record;
     let Record { head, body } = &record;
