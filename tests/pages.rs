@@ -276,7 +276,7 @@ fn form(line: &str) -> String {
         let bare = word.trim_matches(|c: char| "…,:.".contains(c));
         let is_of = |of: fn(&u8) -> bool| !bare.is_empty() && bare.bytes().all(|it| of(&it));
         let is_id = is_of(|it| it.is_ascii_uppercase() || it.is_ascii_digit())
-            && bare.bytes().any(|it| it.is_ascii_digit())
+            && (bare.bytes().any(|it| it.is_ascii_digit()) || word.starts_with('…'))
             && (bare.len() == 26 || bare.len() == 6);
         let is_hash = is_of(|it| it.is_ascii_hexdigit()) && bare.len() >= 16;
         let is_uuid = bare.len() == 36 && bare.matches('-').count() == 4;

@@ -3,7 +3,7 @@ hookmux install > .said 2>&1
 script /etc/libvirt/hooks/before_vm_start/10-net :
 script /etc/libvirt/hooks/after_vm_start/20-fails 'exit 1'
 virsh start web1 > .said
-rm /etc/libvirt/hooks/after_vm_start/20-fails
+script /etc/libvirt/hooks/after_vm_start/20-fails :
 virsh dumpxml web1 > web1.xml
 printf 'events: after_vm_stop\ncommand: /bin/true\n' > guard.yaml
 printf 'NAME = greet\nTYPE = state\nRESOURCE = VM\nON = RUNNING\nCOMMAND = /usr/bin/env\nARGUMENTS = true\n' > vm_done.tmpl
@@ -24,7 +24,10 @@ before() {
         ;;
     'hookmux add guard.yaml'*) hookmux delete guard > .said ;;
     'hookmux stop'*) hangs ;;
-    'hookmux uninstall') virsh shutdown web1 > .said ;;
+    'hookmux delete guard') registration guard 'events: after_vm_stop\ncommand: /bin/true' ;;
+    'hookmux uninstall')
+        for guest in web1 win10; do hookmux undo --guest "$guest" --yes > .said 2>&1 || :; done
+        ;;
     esac
 }
 
