@@ -213,7 +213,9 @@ mod tests {
         assert_eq!(widths(&titles, &rows, None), [26, 40, 60]);
         assert_eq!(widths(&titles, &rows, Some(200)), [26, 40, 60]);
         assert_eq!(widths(&titles, &rows, Some(120)), [26, 40, 50]);
-        assert_eq!(widths(&titles, &rows, Some(90)), [26, 30, 30]);
+        assert_eq!(widths(&titles, &rows, Some(110)), [26, 40, 40]);
+        // what a hook said keeps more than a name
+        assert_eq!(widths(&titles, &rows, Some(90)), [26, 24, 36]);
         // no less than can be read
         assert_eq!(widths(&titles, &rows, Some(66)), [26, 12, 24]);
         assert_eq!(widths(&titles, &rows, Some(30)), [26, 8, 14]);
