@@ -367,3 +367,18 @@ provoked! {
     names_that_no_call_finds: "unusable-name" "unknown-event";
     a_file_that_cannot_be_judged_hides_no_other: "unreadable" "unknown-kind";
 }
+
+#[test]
+fn with_strict_a_warning_is_a_failure() {
+    let host = Host::new();
+    let text = "events: before_vm_start\ncommand: /bin/true\nrun_as: root\n";
+    host.file("../guard.yaml", text).script("before_vm_start/10-x", ":");
+    let file = host.path("guard.yaml");
+    let file = file.to_str().unwrap();
+    let found = host.json(&["check", file], 0);
+    assert!(found["findings"][0]["severity"] == "warning", "{found:#}");
+    host.json(&["check", "--strict", file], 1);
+    host.file("hooks.d/guard.yaml", text);
+    assert_eq!(host.json(&["check", "--strict"], 1)["findings"][0]["severity"], "warning");
+    assert_eq!(host.hookmux(&["check"]).status.code(), Some(0));
+}

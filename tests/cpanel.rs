@@ -920,16 +920,22 @@ fn a_wrong_action_prints_the_help() {
 fn a_script_without_its_word_is_told_as_it_is_typed() {
     let host = Host::new();
     host.script("bin/x", ":");
-    let script = host.hook("bin/x").display().to_string();
     for (more, end) in
         [(&[][..], " --event EVENT"), (&["--event", "after_vm_stop"], " --event after_vm_stop")]
     {
-        let said = host.text(&[&["add", &script], more].concat(), 2);
-        assert!(
-            said.contains("did you mean `hookmux ")
-                && said.contains(&format!(" add script {script}{end}`?")),
-            "{said}"
-        );
+        // a word without a slash may be meant as something else
+        let _writing = writing();
+        let output = Command::new(binary_under_test())
+            .arg("--hooks-dir")
+            .arg(host.hooks())
+            .args([&["add", "x"], more].concat())
+            .current_dir(host.hook("bin"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        let command = format!(" add script x{end}`?");
+        assert!(said.contains("did you mean `hookmux ") && said.contains(&command), "{said}");
     }
 }
 
@@ -1066,9 +1072,12 @@ fn a_detached_hook_that_answers_0_is_tried_again() {
     host.guest("started begin").run().succeeds();
     until("the queue is empty", || host.json(&["queue"], 0)["jobs"] == json!([]));
     assert_eq!(host.log(), ["ran", "ran"]);
-    let value = host.json(&["log", "--failed"], 0);
-    let failure = value["executions"][0]["failure"].as_str().unwrap();
-    assert!(failure.contains(": not yet"), "{value:#}");
+    let value = host.json(&["log"], 0);
+    let failures = value["executions"].as_array().unwrap().iter();
+    let failures: Vec<&str> = failures.filter_map(|one| one["failure"].as_str()).collect();
+    assert!(failures.iter().any(|failure| failure.contains(": not yet")), "{value:#}");
+    // the later try has mended it
+    assert_eq!(host.json(&["log", "--failed"], 0)["executions"], json!([]));
 }
 
 // C2

@@ -217,6 +217,25 @@ fn the_status_page_is_wrapped_and_its_commands_stay_whole() {
 }
 
 #[test]
+fn times_are_relative_or_absolute() {
+    let host = host();
+    let year =
+        |text: &str| text.lines().skip(1).any(|line| line.contains("-") && line.contains(":"));
+    let of = |words: &[&str]| host.text(words, 0);
+    assert!(of(&["list"]).contains(" ago") || of(&["list"]).contains("just now"));
+    assert!(!of(&["list", "--time", "absolute"]).contains(" ago"));
+    for words in
+        [&["log"][..], &["show", "10-hugepages-for-every-guest-of-this-host"], &["log", "--audit"]]
+    {
+        let absolute = of(words);
+        assert!(!absolute.contains(" ago "), "{absolute}");
+        let relative = of(&[words, &["--time", "relative"]].concat());
+        let is_told = relative.contains(" ago") || relative.contains("just now");
+        assert!(is_told || !year(&absolute), "{words:?}: {relative}");
+    }
+}
+
+#[test]
 fn findings_are_wrapped_at_the_terminals_width() {
     let host = host();
     host.script("before_vm_strat/10-x", ":");

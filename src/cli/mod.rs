@@ -76,7 +76,7 @@ pub fn main() -> ! {
     };
     let format = arguments.format();
     let view = &arguments.view;
-    output.set(view.color, view.wide);
+    output.set(view.color, view.wide, view.time);
     if format == Format::Text && arguments.may_be_long() && !view.no_pager {
         output.page();
     }

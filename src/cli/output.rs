@@ -12,6 +12,7 @@ use super::json::shape::Object;
 use super::pager::Pager;
 use super::table::{self, Column, GAP_CELLS, Shortening};
 use super::terminal::{self, ColorChoice, Terminal};
+use super::time::TimeStyle;
 use super::wrap;
 use crate::machine::sanitize;
 
@@ -74,6 +75,8 @@ pub(crate) struct Output {
     terminal: Terminal,
     /// Whether everything is shown, however wide.
     is_wide: bool,
+    /// How times are shown, if the command line says so.
+    times: Option<TimeStyle>,
     pager: Option<Pager>,
     /// Whether work must be finished even if the reader has gone.
     ignores_closed_output: bool,
@@ -87,6 +90,7 @@ impl Output {
         Output {
             terminal: Terminal::of_stdout(),
             is_wide: false,
+            times: None,
             pager: None,
             ignores_closed_output: false,
             is_closed: false,
@@ -95,9 +99,10 @@ impl Output {
     }
 
     /// Sets what the command line says about it.
-    pub(crate) fn set(&mut self, color: ColorChoice, is_wide: bool) {
+    pub(crate) fn set(&mut self, color: ColorChoice, is_wide: bool, times: Option<TimeStyle>) {
         self.terminal = self.terminal.with(color);
         self.is_wide = is_wide;
+        self.times = times;
     }
 
     /// Shows with a pager, from here on, what is longer than the screen.
@@ -110,6 +115,11 @@ impl Output {
         if let Some(pager) = self.pager.take() {
             pager.finish();
         }
+    }
+
+    /// Returns how tables show times: as the user wants it, else in this way.
+    pub(crate) fn times(&self, usual: TimeStyle) -> TimeStyle {
+        self.times.unwrap_or(usual)
     }
 
     /// Tells whether everything is wanted, however wide.

@@ -121,7 +121,9 @@ pub(crate) fn shared_date<'t>(times: impl Iterator<Item = &'t str> + Clone) -> u
     const YEAR: usize = "2026-".len();
     let is_shared = |length: usize| {
         let first = times.clone().next().and_then(|time| time.get(..length));
-        first.is_some() && times.clone().all(|time| time.get(..length) == first)
+        // not of `119 min ago`
+        let is_date = first.is_some_and(|first| first.as_bytes().get(4) == Some(&b'-'));
+        is_date && times.clone().all(|time| time.get(..length) == first)
     };
     match (is_shared(DATE), is_shared(YEAR)) {
         (true, _) => DATE,
@@ -234,6 +236,7 @@ mod tests {
             (&["2026-11-30 16:26:05", "2026-11-29 09:00:00"], 5),
             (&["2026-11-30 16:26:05", "2025-11-30 16:26:05"], 0),
             (&["2026-11-30 16:26:05", "-"], 0),
+            (&["119 min ago", "119 min ago"], 0),
             (&[], 0),
         ] {
             assert_eq!(shared_date(times.iter().copied()), left_out, "{times:?}");

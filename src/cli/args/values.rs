@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::terminal::ColorChoice;
+use crate::cli::time::TimeStyle;
 use crate::cli::usage;
 use crate::config::suggest::suggestion;
 use crate::event::Origin;
@@ -81,6 +82,16 @@ pub(crate) struct ViewArgs {
         value_name = "auto|always|never"
     )]
     pub color: ColorChoice,
+    /// How tables show times: relative is `2 min ago`, absolute the local time [default: absolute; of `list` relative]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        ignore_case = true,
+        hide_possible_values = true,
+        value_name = "relative|absolute"
+    )]
+    pub time: Option<TimeStyle>,
     /// Don't start a pager ($PAGER, else less) for what is longer than the screen
     #[arg(long, global = true)]
     pub no_pager: bool,

@@ -40,7 +40,7 @@ use super::output::Output;
 use super::{CommandEnd, CommandPlace};
 use crate::config;
 use crate::trust::Trust;
-use finding::{Code, Finding, Findings, Severity};
+use finding::{Code, Finding, Findings};
 use survey::Survey;
 
 pub(super) fn run(
@@ -113,7 +113,8 @@ fn report(
 ) -> CommandEnd {
     report::show(findings, hooks_dir, arguments.output.format, output);
     // what couldn't be checked doesn't count as good
-    let is_bad =
-        |finding: &Finding| finding.severity() == Severity::Error || finding.code == Code::Unseen;
+    let is_bad = |finding: &Finding| {
+        report::is_bad(finding, arguments.strict) || finding.code == Code::Unseen
+    };
     if findings.iter().any(is_bad) { CommandEnd::Problem } else { CommandEnd::Good }
 }

@@ -22,6 +22,15 @@ const fn tone(severity: Severity) -> Tone {
     }
 }
 
+/// Tells whether a finding ends the command with exit status 1.
+pub(super) fn is_bad(finding: &Finding, is_strict: bool) -> bool {
+    match finding.severity() {
+        Severity::Error => true,
+        Severity::Warning => is_strict,
+        Severity::Note => false,
+    }
+}
+
 pub(super) fn show(findings: &[Finding], hooks_dir: &Path, format: Format, output: &mut Output) {
     if format == Format::Json {
         let findings = findings.iter().map(json::check::Finding::from).collect();

@@ -6,6 +6,7 @@ use super::running;
 use super::seen::{Aftermath, DetachedResult, Seen};
 use crate::cli::json::execution::ExecutionState;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::time::TimeStyle;
 use crate::cli::{rights, time};
 use crate::command::{Fix, words};
 use crate::config::Settings;
@@ -180,7 +181,7 @@ pub(crate) fn short(id: &str) -> String {
     format!("…{end}")
 }
 
-pub(crate) fn row(seen: &Seen, asked: &Path) -> Vec<Cell> {
+pub(crate) fn row(seen: &Seen, asked: &Path, times: TimeStyle) -> Vec<Cell> {
     let head = &seen.head;
     let (result, tone) = result(seen, asked);
     let took = head.duration_us.map_or_else(|| "-".to_owned(), time::short_duration);
@@ -190,7 +191,7 @@ pub(crate) fn row(seen: &Seen, asked: &Path) -> Vec<Cell> {
         failed => format!("{failed} of {} failed", head.hooks.len()),
     };
     vec![
-        Cell(time::local(head.began_us / 1_000_000), Tone::Dim),
+        Cell(times.of(head.began_us / 1_000_000), Tone::Dim),
         head.id.clone().into(),
         call(head).into(),
         head.object.clone().into(),

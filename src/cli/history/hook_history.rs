@@ -16,6 +16,7 @@ use crate::cli::json::value::{Seconds, Time};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{module, registered};
 use crate::cli::remark::Remark;
+use crate::cli::time::TimeStyle;
 use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::command::Fix;
 use crate::config::registration::{EXTENSION, flow_word};
@@ -325,6 +326,7 @@ fn print_hook(
     is_full: bool,
     output: &mut Output,
 ) {
+    let times = output.times(TimeStyle::Relative);
     let mut line = |tone: Tone, name: &str, value: &str| {
         output.toned(tone, &format!("  {name:<12} {value}"));
     };
@@ -339,7 +341,7 @@ fn print_hook(
         let Some(last) = last.get(&listed.label) else { continue };
         let at = if hook.listed.len() > 1 { format!(" ({})", listed.place) } else { String::new() };
         let tone = if last.state == RunState::Failed { Tone::Bad } else { Tone::Plain };
-        line(tone, "last", &format!("{}{at}", last.words()));
+        line(tone, "last", &format!("{}{at}", last.words(times)));
     }
     let state = first.state.name();
     match first.reason.as_deref() {
@@ -395,6 +397,7 @@ fn print_keys(registration: &Registration, is_full: bool, output: &mut Output) {
 
 fn print_executions(executions: &[HookExecution], output: &mut Output) {
     output.toned(Tone::Bold, "Executions");
+    let times = output.times(TimeStyle::Absolute);
     // what was queued and has run is the row of its run
     let has_run = |queued: &HookExecution| {
         let mut all = executions.iter();
@@ -424,7 +427,7 @@ fn print_executions(executions: &[HookExecution], output: &mut Output) {
             let status = run.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
             vec![
                 run.id.clone().into(),
-                Cell(time::local(run.began.seconds()), Tone::Dim),
+                Cell(times.of(run.began.seconds()), Tone::Dim),
                 format!("{} {}{cause}", run.driver, run.operation).into(),
                 run.object.clone().into(),
                 Cell(words.to_owned(), tone),

@@ -9,6 +9,7 @@ use super::{audit, executions, misplaced_word};
 use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::execution::{Execution, Log};
 use crate::cli::output::Output;
+use crate::cli::time::TimeStyle;
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::command::Fix;
 use crate::config::Settings;
@@ -129,8 +130,9 @@ impl Page {
             selection::unknown_names(filter, history).iter().for_each(|it| output.print_error(it));
         }
         if !self.shown.is_empty() {
-            let rows: Vec<_> =
-                self.shown.iter().map(|seen| executions::row(seen, &settings.hooks_dir)).collect();
+            let times = output.times(TimeStyle::Absolute);
+            let row = |seen: &Seen| executions::row(seen, &settings.hooks_dir, times);
+            let rows: Vec<_> = self.shown.iter().map(row).collect();
             output.table(&executions::TITLES, &rows);
         }
         self.say_what_is_left_out(settings, next, output);

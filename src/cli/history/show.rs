@@ -13,6 +13,7 @@ use crate::cli::args::{Format, SearchArgs, ShowArgs};
 use crate::cli::hooks::difference;
 use crate::cli::json::show::Show;
 use crate::cli::output::{Output, Tone, shortened};
+use crate::cli::time::TimeStyle;
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::command::Fix;
 use crate::observer::CommandLine;
@@ -129,8 +130,9 @@ fn print(shown: &Shown<'_>, is_full: bool, output: &mut Output) {
     if !shown.follow_ups.is_empty() {
         output.line("");
         output.toned(Tone::Bold, "Later");
-        let rows: Vec<_> =
-            shown.follow_ups.iter().map(|seen| executions::row(seen, hooks_dir)).collect();
+        let times = output.times(TimeStyle::Absolute);
+        let row = |seen: &Seen| executions::row(seen, hooks_dir, times);
+        let rows: Vec<_> = shown.follow_ups.iter().map(row).collect();
         output.table(&executions::TITLES, &rows);
     }
     let ways_on = shown.ways_on();

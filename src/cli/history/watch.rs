@@ -9,6 +9,7 @@ use crate::cli::json::run::RunState;
 use crate::cli::json::value::{Seconds, Time};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::table::{Column, GAP_CELLS};
+use crate::cli::time::TimeStyle;
 use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::config::Settings;
 use crate::machine::{clock, ulid};
@@ -148,7 +149,7 @@ impl View {
             print_row(titles.to_vec(), output);
         }
         let head = &happening.seen.head;
-        let mut row = executions::row(&happening.seen, &settings.hooks_dir);
+        let mut row = executions::row(&happening.seen, &settings.hooks_dir, TimeStyle::Absolute);
         let empty = || Cell::from("");
         let time = |micros: u64| match output.width() {
             Some(_) => time::clock_time(micros / 1_000_000),

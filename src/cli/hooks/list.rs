@@ -19,6 +19,7 @@ use crate::cli::plan::guest;
 use crate::cli::register::module_file::CalledFunction;
 use crate::cli::register::{cpanel_words, module, registered, whom};
 use crate::cli::remark::Remark;
+use crate::cli::time::TimeStyle;
 use crate::cli::{CommandEnd, CommandPlace, digest, json as output_json, pattern, rights, usage};
 use crate::command::Fix;
 use crate::config::Settings;
@@ -300,8 +301,9 @@ fn show(
 ) {
     let titles = ["EVENT", "TURN", "HOOK", "RUNS", "FOR", "STATE", "LAST"];
     let more_titles = ["WEIGHT", "STYLE", "SHA256", "ROOT", "MORE"];
+    let times = output.times(TimeStyle::Relative);
     let mut rows: Vec<Vec<Cell>> =
-        hooks.iter().map(|hook| row(hook, settings, last, is_wide)).collect();
+        hooks.iter().map(|hook| row(hook, settings, (last, times), is_wide)).collect();
     if is_wide {
         for (row, hook) in rows.iter_mut().zip(hooks) {
             row.extend(more_cells(hook, settings));
@@ -320,7 +322,12 @@ fn show(
     output.grouped_table(&titles, &rows);
 }
 
-fn row(hook: &Listed, settings: &Settings, last: &LastResults, is_wide: bool) -> Vec<Cell> {
+fn row(
+    hook: &Listed,
+    settings: &Settings,
+    (last, times): (&LastResults, TimeStyle),
+    is_wide: bool,
+) -> Vec<Cell> {
     let called = hook.called_function(settings);
     let hooks_dir = Some(settings.hooks_dir.as_path()).filter(|_| !is_wide);
     let shortened = |text: String| match is_wide {
@@ -329,8 +336,8 @@ fn row(hook: &Listed, settings: &Settings, last: &LastResults, is_wide: bool) ->
     };
     let turn = hook.order.map_or_else(|| "-".to_owned(), |position| position.to_string());
     let (last, tone) = match last.get(&hook.label) {
-        Some(last) if last.state == RunState::Failed => (last.words(), Tone::Bad),
-        Some(last) => (last.words(), Tone::Plain),
+        Some(last) if last.state == RunState::Failed => (last.words(times), Tone::Bad),
+        Some(last) => (last.words(times), Tone::Plain),
         None => (String::new(), Tone::Plain),
     };
     vec![

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use super::finding::{Code, Finding, Findings, Severity};
+use super::finding::{Code, Finding, Findings};
 use super::report;
 use super::survey::Survey;
 use crate::cli::args::{CheckArgs, FileKind, Format};
@@ -111,7 +111,7 @@ pub(super) fn run(
         findings.extend(own);
     }
     let findings = findings.sorted();
-    let is_bad = findings.iter().any(|finding| finding.severity() == Severity::Error);
+    let is_bad = findings.iter().any(|finding| report::is_bad(finding, arguments.strict));
     show(checked, &findings, arguments.output.format, output);
     Ok(if is_bad { CommandEnd::Problem } else { CommandEnd::Good })
 }
