@@ -112,6 +112,10 @@ pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
         if !text.is_empty() && !text.starts_with('=') && text.chars().all(is_plain) {
             return text.to_owned();
         }
+        // shlex mixes both kinds of quotes where there is a backslash
+        if !text.contains('\'') {
+            return format!("'{text}'");
+        }
         return shlex::try_quote(text).map_or_else(|_| octal(bytes), Into::into);
     }
     octal(bytes)
@@ -144,10 +148,12 @@ mod tests {
 
     #[test]
     fn a_shell_reads_every_word_as_it_was() {
-        let words: [&[u8]; 13] = [
+        let words: [&[u8]; 15] = [
             b"plain/path-1.sh",
             b"",
             b"it's",
+            b"s/\\r$//",
+            b"!x^y\\",
             b"two words",
             b"$(touch pwned) `x` ${HOME}",
             b"z';touch pwned;'",
@@ -168,6 +174,7 @@ mod tests {
 
     #[test]
     fn one_command_is_words_and_several_are_a_line() {
+        assert_eq!(quoted("s/\\r$//"), "'s/\\r$//'");
         let one = Fix::all(&[words!["rm", "a b"]]);
         assert_eq!(one.text, "rm 'a b'");
         assert_eq!(one.command().unwrap(), ["rm", "a b"]);

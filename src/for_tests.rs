@@ -109,6 +109,7 @@ pub mod process {
     pub mod capture {
         pub use crate::process::capture::Capture;
     }
+    pub use crate::process::stored_job::StoredJob;
 }
 pub mod queue {
     pub use crate::queue::{ItemBody, ItemHead, JobReadError, Queue};

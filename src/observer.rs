@@ -38,6 +38,14 @@ pub(crate) enum Notice<'a> {
     CheckEnded { label: &'a str, device: Option<&'a str> },
     /// A hook has written this. It may be a part of a line.
     Output { label: &'a str, device: Option<&'a str>, stream: Stream, bytes: &'a [u8] },
+    /// A hook had to wait before it could start; the call itself, where there is no label.
+    Waited {
+        label: Option<&'a str>,
+        device: Option<&'a str>,
+        reason: WaitedFor<'a>,
+        at: Instant,
+        time: Duration,
+    },
     /// The last line of a hook that has been running for a while.
     LastLine { label: &'a str, device: Option<&'a str>, line: &'a [u8] },
     /// A hook still runs after a third of its time limit.
@@ -76,6 +84,31 @@ impl<'a> Notice<'a> {
         }
     }
 }
+
+/// What was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WaitedFor<'a> {
+    /// The lock of this name.
+    Lock(&'a str),
+    /// Another guest's call or undo, which sets up or takes back what guests share.
+    Share,
+    /// Another call or an undo of the same guest, network or port.
+    Undo,
+}
+
+impl fmt::Display for WaitedFor<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitedFor::Lock(name) => write!(f, "the lock `{name}`"),
+            WaitedFor::Share => f.write_str("another guest that shares it"),
+            WaitedFor::Undo => f.write_str("an undo of an earlier call"),
+        }
+    }
+}
+
+/// A wait that is shorter isn't told of. One for a lock that somebody holds takes longer, as it is tried again
+/// each 20 ms.
+pub(crate) const MIN_WAIT: Duration = Duration::from_millis(15);
 
 /// The reason why a hook that hasn't failed isn't run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

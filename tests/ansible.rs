@@ -225,6 +225,110 @@ fn wrong_variables_are_refused_before_anything_is_done() {
     }
 }
 
+/// An empty word or `..` would be the whole hooks directory, or a file that isn't the role's.
+#[test]
+fn names_and_paths_that_lead_elsewhere_are_refused_before_anything_is_done() {
+    if !has("ansible-playbook") {
+        return;
+    }
+    let host = Host::new();
+    let paths =
+        ["", ".", "..", "/x/y", "x/../y", "x/./y", "x//y", "x/y/", "x/..", "x/a\nb", "qemu"];
+    let scripts = [&paths[..], &[".x/y", "x", "hookmux.yaml", "qemu/x"]].concat();
+    let names = ["", ".", "..", "../qemu", "x/y", ".x", "a\nb"];
+    let dests = scripts.iter().map(|dest| json!({"dest": dest, "content": "#!/bin/sh\n"}));
+    let registration = json!({"events": ["after_vm_stop"], "command": ["/bin/true"]});
+    let registrations: serde_json::Map<_, _> =
+        names.iter().map(|&name| (name.to_owned(), registration.clone())).collect();
+    let nothing = Value::Null;
+    let absent: Vec<Value> = paths
+        .iter()
+        .chain(&["hooks.d"])
+        .map(|&path| json!(path))
+        .chain([nothing.clone()])
+        .collect();
+    let names_absent: Vec<Value> = names.iter().map(|&name| json!(name)).chain([nothing]).collect();
+    for (key, value, told, count) in [
+        ("hookmux_scripts", dests.collect(), "hookmux_scripts: dest is '", scripts.len()),
+        ("hookmux_scripts_absent", json!(absent), "hookmux_scripts_absent has '", absent.len()),
+        ("hookmux_registrations", json!(registrations), "registrations_absent has '", names.len()),
+        (
+            "hookmux_registrations_absent",
+            json!(names_absent),
+            "registrations_absent has '",
+            names_absent.len(),
+        ),
+    ] {
+        let mut variables = variables(&host);
+        variables["hookmux_scripts_absent"] = json!([]);
+        variables["hookmux_registrations"] = json!({});
+        variables["hookmux_registrations_absent"] = json!([]);
+        variables[key] = value;
+        let played = play(&host, &variables, &[]);
+        assert!(!played.output.status.success(), "{}", played.text);
+        assert_eq!(played.text.matches(told).count(), count, "{key}: {}", played.text);
+        assert!(!host.path("fresh").exists(), "{}", played.text);
+    }
+}
+
+/// A later run makes no entries, and would reload nothing.
+#[test]
+fn libvirt_is_reloaded_before_a_check_that_fails() {
+    if !has("ansible-playbook") {
+        return;
+    }
+    let host = Host::new();
+    let mut variables = variables(&host);
+    // names that only look odd
+    variables["hookmux_scripts_absent"] = json!(["..x", "x/..y/.z", "qemu.d/10-old", ".qemu"]);
+    host.file("../fresh/hooks.d/of-others.yaml", "events: before_vm_strt\n");
+    let played = play(&host, &variables, &[]);
+    assert!(!played.output.status.success() && played.count("failed") == 1, "{}", played.text);
+    let reloaded = played.text.find("RUNNING HANDLER [hookmux : Reload libvirt's daemons]");
+    let checked = played.text.find("TASK [hookmux : Check everything]");
+    assert!(reloaded.is_some() && reloaded < checked, "{}", played.text);
+    assert!(host.path("fresh/qemu").is_symlink());
+    // nothing is reloaded in check mode
+    fs::remove_file(host.path("fresh/qemu")).unwrap();
+    let look = play(&host, &variables, &["--check"]);
+    look.changes(true);
+    assert!(!host.path("fresh/qemu").is_symlink());
+    assert_eq!(look.count("changed"), 1, "{}", look.text);
+}
+
+/// Package managers know what was installed from a file by its name.
+#[test]
+fn the_package_is_removed_by_its_name() {
+    if !has("ansible-playbook") {
+        return;
+    }
+    let host = Host::new();
+    // in place of the host's own package manager, whichever it is
+    let module = format!(
+        "from ansible.module_utils.basic import AnsibleModule\n\
+         module = AnsibleModule(argument_spec=dict(name=dict(), state=dict()))\n\
+         with open('{}', 'a') as log:\n    log.write('%(state)s %(name)s\\n' % module.params)\n\
+         module.exit_json(changed=True)\n",
+        host.path("log").display()
+    );
+    for manager in ["apt", "apk", "dnf", "dnf5", "pacman", "yum", "zypper"] {
+        host.file(format!("../library/{manager}.py"), &module);
+    }
+    let mut variables = variables(&host);
+    variables["hookmux_state"] = json!("absent");
+    variables["hookmux_binary"] = json!("");
+    for (package, name) in [
+        ("/root/hookmux.deb", "hookmux"),
+        ("hookmux_0.2.0_amd64.deb", "hookmux"),
+        ("https://example.org/hookmux-0.2.0.x86_64.rpm", "hookmux"),
+        ("hookmux-testing", "hookmux-testing"),
+    ] {
+        variables["hookmux_package"] = json!(package);
+        play(&host, &variables, &[]).changes(true);
+        assert_eq!(host.log(), [format!("absent {name}")], "{package}");
+    }
+}
+
 #[test]
 fn the_role_is_clean() {
     if !has("ansible-lint") {

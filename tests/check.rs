@@ -1,6 +1,7 @@
 //! `check`: each finding on a host that is made to have it, and on none that isn't; where its fix is
 //! a command, that mends it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -97,13 +98,18 @@ impl Place {
     /// A daemon of libvirt's that started so many seconds ago.
     fn daemon(&self, name: &str, age: u64, user: u32) -> &Place {
         let uptime = 1_000_000;
-        let start = (uptime - age) * 100;
         self.fake("proc/uptime", &format!("{uptime}.00 5.00\n"));
-        self.fake("proc/77/comm", &format!("{name}\n"));
-        let fields = "S 1 77 77 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0";
-        self.fake("proc/77/stat", &format!("77 ({name}) {fields} {start} 0 0\n"));
+        self.daemon_at(77, name, uptime - age, user)
+    }
+
+    /// A daemon with this process number, that has started so many seconds after the boot.
+    fn daemon_at(&self, pid: u32, name: &str, start: u64, user: u32) -> &Place {
+        let start = start * 100;
+        self.fake(&format!("proc/{pid}/comm"), &format!("{name}\n"));
+        let fields = format!("S 1 {pid} {pid} 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0");
+        self.fake(&format!("proc/{pid}/stat"), &format!("{pid} ({name}) {fields} {start} 0 0\n"));
         let ids = format!("Uid:\t0\t{user}\t0\t0\nGid:\t0\t{user}\t0\t0\nGroups:\t{user}\n");
-        self.fake("proc/77/status", &ids)
+        self.fake(&format!("proc/{pid}/status"), &ids)
     }
 
     fn run(&self, more: &[&str]) -> Output {
@@ -290,7 +296,9 @@ fn every_code_has_a_test_that_makes_it_true() {
             ["error", "warning", "note"].iter().any(|it| rest.starts_with(it)).then_some(code)
         })
         .collect();
-    let provoked = [PROVOKED, crate::entries::PROVOKED, crate::tree::PROVOKED].concat();
+    let provoked =
+        [PROVOKED, crate::check_files::PROVOKED, crate::entries::PROVOKED, crate::tree::PROVOKED]
+            .concat();
     let untested: Vec<_> = documented.iter().filter(|code| !provoked.contains(code)).collect();
     assert!(untested.is_empty(), "no test provokes {untested:?}");
     let unknown: Vec<_> = provoked.iter().filter(|code| !documented.contains(code)).collect();
@@ -690,6 +698,9 @@ fn who_is_not_root_is_told_what_stays_unseen() {
     place.script("before_vm_start/x", "#!/bin/sh\n").script("after_vm_start/x", "#!/bin/sh\n");
     place.host.raw_settings(&place.settings.replace("session: true", "session: false"));
     place.mode("after_vm_start", 0o700).mode("before_vm_start", 0o700);
+    // whether it has seen its links is in files of root's too
+    place.daemon("libvirtd", 3600, 0);
+    assert!(place.findings().iter().any(|one| one["code"] == "unproven-link"));
     fs::set_permissions(place.host.directory(), PermissionsExt::from_mode(0o755)).unwrap();
     let output = output(
         Command::new("setpriv")
@@ -703,7 +714,8 @@ fn who_is_not_root_is_told_what_stays_unseen() {
     let said = schema::read(&["check"], &output.stdout);
     let unseen = said["findings"].as_array().unwrap().iter();
     let unseen = unseen.filter(|one| one["code"] == "unseen").inspect(|one| seen(one));
-    assert_eq!(unseen.count(), 3, "{said:#}");
+    assert_eq!(unseen.count(), 4, "{said:#}");
+    assert_eq!(output.status.code(), Some(1));
     let all = said["findings"].as_array().unwrap();
     assert!(all.iter().all(|one| one["severity"] == "note"), "{said:#}");
 }
@@ -741,6 +753,11 @@ fn moments_that_never_come_are_told() {
     let place = Place::clean();
     place.script("before_vm_strat/x", "#!/bin/sh\n");
     place.finds("unknown-event", "before_vm_strat", &["did you mean before_vm_start?"]).is_mended();
+    place.is_clean();
+    // where there is the right directory, the content is moved into it, and not the directory
+    place.script("before_vm_strat/y", "#!/bin/sh\n");
+    place.finds("unknown-event", "before_vm_strat", &["did you mean before_vm_start?"]).is_mended();
+    assert!(place.host.hook("before_vm_start/y").is_file());
     place.is_clean();
     place.script("before_nic_hotplug/x", "#!/bin/sh\n");
     place.finds(
@@ -1068,6 +1085,40 @@ fn what_is_alike_is_one_finding_with_one_command() {
     let unproven: Vec<_> = findings.iter().filter(|one| one["code"] == "unproven-link").collect();
     assert_eq!(unproven.len(), 1, "{unproven:#?}");
     assert!(unproven[0]["paths"].as_array().unwrap().len() > 2, "{unproven:#?}");
+    // and so are several daemons, by one command
+    place.daemon("virtqemud", 3600, 0);
+    place.daemon_at(78, "virtnetworkd", 990_000, 0).daemon_at(79, "virtlxcd", 990_000, 0);
+    let one = |has_systemd: bool| {
+        if has_systemd {
+            fs::create_dir_all(place.host.path("root/run/systemd/system")).unwrap();
+        }
+        let findings = place.findings();
+        let mut unproven = findings.into_iter().filter(|one| one["code"] == "unproven-link");
+        let finding = unproven.next().unwrap();
+        assert_eq!(unproven.count(), 0);
+        finding
+    };
+    let finding = one(false);
+    assert_eq!(finding["fix"], "kill -HUP 77 78 79");
+    let (message, hooks) = (finding["message"].as_str().unwrap(), place.host.hooks());
+    let mut links = BTreeSet::new();
+    for (driver, daemons) in [
+        ("daemon", "virtqemud, virtnetworkd, virtlxcd"),
+        ("qemu", "virtqemud"),
+        ("lxc", "virtlxcd"),
+        ("network", "virtnetworkd"),
+    ] {
+        let link = hooks.join(driver).display().to_string();
+        assert!(message.contains(&format!("{link} ({daemons})")), "{message}");
+        links.insert(link);
+    }
+    let paths = finding["paths"].as_array().unwrap().iter();
+    assert_eq!(paths.map(|path| path.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>(), links);
+    assert!(message.contains(": each is newer than the start of its daemon"), "{message}");
+    assert_eq!(message.matches("reload it to be sure").count(), 1, "{message}");
+    let finding = one(true);
+    assert_eq!(finding["fix"], "systemctl reload virtqemud virtnetworkd virtlxcd");
+    assert_eq!(finding["fix_command"].as_array().unwrap().len(), 5);
 }
 
 // --- modules for Python -------------------------------------------------------------------------

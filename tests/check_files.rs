@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::{Value, json};
 
 use crate::support::Host;
+use crate::support::finding::{provoked, seen};
 use crate::support::host::{binary_under_test, writing};
 
 const GOOD: &str = "events: before_vm_start\ncommand: /bin/true\n";
@@ -253,4 +254,131 @@ fn several_files_have_one_answer() {
     assert_eq!(host.everything(), before, "nothing is changed");
     let said = host.text(&["check", "a.yaml", "b.yaml", "--name", "x"], 2);
     assert!(said.contains("--name is the name of one file"), "{said}");
+}
+
+/// Of each file that is named: which code, and what is said; no turn where it would never run.
+fn names_that_no_call_finds() {
+    let host = Host::new();
+    host.raw_settings(&host.private_settings().replace("roots: []", "roots: [../more]"));
+    host.file("../script", "#!/bin/sh\n").file("../guard.yaml", GOOD);
+    host.file("bin/x", "#!/bin/sh\n");
+    for (file, name, code, words) in [
+        ("script", "before_vm_strt/10-z", "unknown-event", "did you mean before_vm_start?"),
+        ("script", "vm_begin/10-z", "unknown-event", "not the name of an event"),
+        ("script", "before_vm_start/10-z~", "unusable-name", "left behind by an editor"),
+        ("script", "before_vm_start/10-z.bak", "unusable-name", "left behind by an editor"),
+        ("script", "before_vm_start/.10-z", "unusable-name", "a hidden file"),
+        ("script", ".before_vm_start/10-z", "unusable-name", "a hidden file"),
+        ("guard.yaml", ".x", "unusable-name", "a hidden file"),
+        ("guard.yaml", "x.rpmsave/y", "unusable-name", "not a valid name"),
+        ("guard.yaml", "a b", "unusable-name", "letters, digits"),
+        ("guard.yaml", "-x", "unusable-name", "not a valid name"),
+    ] {
+        let said = host.json(&["check", file, &format!("--name={name}")], 1);
+        assert_eq!(codes(&said), [code], "{name}: {said:#}");
+        said["findings"].as_array().unwrap().iter().for_each(seen);
+        let message = said["findings"][0]["message"].as_str().unwrap();
+        assert!(message.contains(words), "{name}: {message}");
+        assert_eq!(said["files"][0]["turns"], json!([]), "{name}");
+    }
+    let said = host.json(&["check", "script", "--name", "before_vm_start/more/x"], 0);
+    assert_eq!((codes(&said), &said["files"][0]["turns"]), (vec!["subdirectory"], &json!([])));
+    for name in ["10-z", "qemu.sh", "before_vm_start"] {
+        let said = host.json(&["check", "script", "--name", name], 0);
+        assert_eq!(codes(&said), ["misplaced-script"], "{name}: {said:#}");
+        let message = said["findings"][0]["message"].as_str().unwrap();
+        assert!(message.contains("would not run: it lies directly in"), "{name}: {message}");
+        assert_eq!(said["files"][0]["turns"], json!([]), "{name}");
+    }
+    // no name of another directory
+    for (file, name) in [
+        ("guard.yaml", "../x"),
+        ("guard.yaml", "/etc/x"),
+        ("guard.yaml", ""),
+        ("script", "../before_vm_start/10-z"),
+        ("script", "before_vm_start/../x"),
+        ("script", "/before_vm_start/10-z"),
+        ("script", ".."),
+    ] {
+        let said = host.json(&["check", file, "--name", name], 2);
+        assert_eq!(said["error"]["code"], "usage", "{name}: {said:#}");
+        assert!(said["error"]["message"].as_str().unwrap().contains("EVENT/NAME"), "{said:#}");
+    }
+    // of files in place, in each root
+    host.file("before_vm_strt/10-z", "#!/bin/sh\n")
+        .file("../more/after_vm_stp/10-z", "#!/bin/sh\n");
+    host.file("before_vm_start/10-z~", "#!/bin/sh\n").file("hooks.d/x.yml", GOOD);
+    for (file, code, words) in [
+        ("hooks/before_vm_strt/10-z", "unknown-event", "mv "),
+        ("more/after_vm_stp/10-z", "unknown-event", "after_vm_stop"),
+        ("hooks/before_vm_start/10-z~", "unusable-name", "another name"),
+        ("hooks/hooks.d/x.yml", "unusable-name", "another name"),
+    ] {
+        let said = host.json(&["check", file], 1);
+        assert_eq!(codes(&said), [code], "{file}: {said:#}");
+        let fix = said["findings"][0]["fix"].as_str().unwrap();
+        assert!(fix.contains(words), "{file}: {fix}");
+        assert_eq!(said["files"][0]["turns"], json!([]), "{file}");
+    }
+    // what runs, or is used by what runs
+    host.file("scripts/y", "#!/bin/sh\n");
+    host.file("hooks.d/a b.yaml", GOOD.replace("/bin/true", "scripts/y"));
+    for (file, name) in [
+        ("script", Some("before_vm_start/10-z")),
+        ("script", Some("./before_vm_start/10-z")),
+        ("script", Some("qemu.d/g/prepare/begin/x~")),
+        ("script", Some("qemu.d/10-x")),
+        ("script", Some("bin/y")),
+        ("script", Some("qemu.adopted")),
+        ("guard.yaml", Some("hooks.d/guard")),
+        ("guard.yaml", Some("guard.yaml")),
+        ("hooks/scripts/y", None),
+        ("hooks/bin/x", None),
+        ("hooks/hooks.d/a b.yaml", None),
+    ] {
+        let name = name.map(|name| ["--name", name]);
+        let words: Vec<&str> =
+            ["check", file].into_iter().chain(name.into_iter().flatten()).collect();
+        let said = host.json(&words, 0);
+        assert_eq!(said["findings"], json!([]), "{words:?}");
+    }
+}
+
+fn a_file_that_cannot_be_judged_hides_no_other() {
+    let host = Host::new();
+    fs::write(host.path("bad.yaml"), "events: before_vm_strt\ncommand: /bin/true\n").unwrap();
+    fs::write(host.path("odd"), "timeout: 30s\n").unwrap();
+    fs::create_dir(host.path("directory")).unwrap();
+    let files = ["check", "gone.yaml", "odd", "bad.yaml", "directory"];
+    let said = host.json(&files, 1);
+    let findings = said["findings"].as_array().unwrap();
+    findings.iter().for_each(seen);
+    assert_eq!(codes(&said), ["unreadable", "unknown-kind", "broken-registration", "unreadable"]);
+    let told = |at: usize| -> &str { findings[at]["message"].as_str().unwrap() };
+    assert!(told(0).contains("gone.yaml can't be read: No such file"), "{said:#}");
+    assert!(findings[1]["fix"].as_str().unwrap().contains("--as registration"), "{said:#}");
+    assert_eq!(said["files"].as_array().unwrap().len(), 1, "only what could be judged");
+    let text = host.text(&files, 1);
+    assert!(text.contains("did you mean"), "{text}");
+    assert!(text.contains("gone.yaml can't be read") && text.contains("directory can't"), "{text}");
+}
+
+provoked! {
+    names_that_no_call_finds: "unusable-name" "unknown-event";
+    a_file_that_cannot_be_judged_hides_no_other: "unreadable" "unknown-kind";
+}
+
+#[test]
+fn with_strict_a_warning_is_a_failure() {
+    let host = Host::new();
+    let text = "events: before_vm_start\ncommand: /bin/true\nrun_as: root\n";
+    host.file("../guard.yaml", text).script("before_vm_start/10-x", ":");
+    let file = host.path("guard.yaml");
+    let file = file.to_str().unwrap();
+    let found = host.json(&["check", file], 0);
+    assert!(found["findings"][0]["severity"] == "warning", "{found:#}");
+    host.json(&["check", "--strict", file], 1);
+    host.file("hooks.d/guard.yaml", text);
+    assert_eq!(host.json(&["check", "--strict"], 1)["findings"][0]["severity"], "warning");
+    assert_eq!(host.hookmux(&["check"]).status.code(), Some(0));
 }

@@ -11,6 +11,7 @@ fn host() -> Host {
     let host = Host::new();
     host.script("before_vm_start/10-first", ":").script("before_vm_start/$(touch pwned)", ":");
     host.file("hooks.d/guard.yaml", "events: [after_vm_stop]\ncommand: /bin/true\n");
+    host.text(&["enable", "guard"], 0);
     host.file("../qemu/web1.xml", "<domain/>").file("../qemu/a b.xml", "<domain/>");
     host.file("../qemu/$(reboot).xml", "<domain/>");
     host.call("qemu", ["db", "prepare", "begin", "-"]).run();
@@ -75,6 +76,9 @@ fn words_of_the_host_are_offered() {
             .iter()
             .any(|word| word.contains("lock") || word == "README")
     );
+    // the registry's lock is no registration
+    assert!(host.hook("hooks.d/.lock").exists());
+    assert!(offered(&host, &["enable", "."]).iter().all(|word| !word.starts_with('.')));
     let commands = offered(&host, &[""]);
     assert!(commands.len() > 15 && !commands.iter().any(|it| it == "worker"), "{commands:?}");
 }

@@ -65,11 +65,11 @@ impl Place {
     }
 }
 
-/// What the README shows of it, in parts that follow each other, without times.
-fn readme() -> Vec<String> {
-    let page = include_str!("../README.md");
-    let after = page.split_once("`hookmux demo` needs nothing").unwrap().1;
-    let block = after.split("```").nth(1).unwrap();
+/// What docs/install.md shows of it, in parts that follow each other, without times.
+fn shown() -> Vec<String> {
+    let page = include_str!("../docs/install.md");
+    let after = page.split_once("\n`hookmux demo` needs nothing").unwrap().1;
+    let block = after.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
     block.trim().split("…\n").map(without_times).collect()
 }
 
@@ -90,7 +90,7 @@ fn shows_it_all(place: &Place) {
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut rest = without_times(&said);
-    for part in readme() {
+    for part in shown() {
         let at = rest.find(&part).unwrap_or_else(|| panic!("{part}\nis missing in\n{rest}"));
         rest = rest.split_off(at + part.len());
     }

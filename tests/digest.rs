@@ -72,10 +72,33 @@ fn hosts_that_do_the_same_have_the_same_digest() {
         &|host| drop(host.text(&["bypass", "on", "--for", "1h"], 0)),
         &|host| drop(host.text(&["bypass", "off"], 0)),
         &|host| fs::remove_file(host.hook("qemu")).unwrap(),
+        // who registered it, and from where
+        &|host| {
+            let text = fs::read_to_string(host.hook("hooks.d/a.yaml")).unwrap();
+            let header = "# Registered by: hookmux add /root/a.yaml\n# You may edit this file; the next call uses it.\n";
+            put(host, "hooks.d/a.yaml", &format!("{header}{text}"));
+        },
     ] {
         change(&one);
         assert_eq!(digest(&one), before);
     }
+}
+
+/// The same registration, given to two hosts in two ways.
+#[test]
+fn how_a_hook_was_registered_is_no_difference() {
+    let (one, other) = (host(), host());
+    let text = "# mine\nevents: after_vm_stop\ncommand: /bin/true\nweight: 7\n";
+    one.file("../first/c.yaml", text);
+    other.file("../second/x.yaml", text);
+    one.text(&["add", "first/c.yaml", "--reason", "one"], 0);
+    other.text(&["add", "second/x.yaml", "--name", "c", "--reason", "other"], 0);
+    let written = [&one, &other].map(|host| host.read_text("hooks/hooks.d/c.yaml"));
+    assert_ne!(written[0], written[1], "their headers differ");
+    assert_eq!(digest(&one), digest(&other));
+    // a comment of the user's is part of the text
+    other.file("hooks.d/c.yaml", written[1].replace("# mine", "# ours"));
+    assert_ne!(digest(&one), digest(&other));
 }
 
 #[test]
@@ -178,4 +201,58 @@ fn records_have_the_digest_as_long_as_it_is_known_to_hold() {
     }
     fs::write(&kept, good.to_string()).unwrap();
     assert_eq!(call(&host), good["digest"]);
+}
+
+#[test]
+fn records_lose_the_digest_with_everything_that_the_digest_is_over() {
+    let host = host();
+    for program in ["check", "rollback", "undo", "linked"] {
+        host.file(format!("bin/{program}"), SCRIPT);
+    }
+    host.file("bin/third", "#!/bin/sh\n# a third\n");
+    host.file("script", SCRIPT).file("variables", "A=b\n");
+    let text = format!(
+        "events: before_vm_prepare\ncommand: [/bin/sh, {}]\ncheck: bin/check\nrollback: bin/rollback\n\
+         undo: bin/undo\nenvironment_file: variables\n",
+        host.hook("script").display()
+    );
+    host.file("hooks.d/all.yaml", text);
+    std::os::unix::fs::symlink("linked", host.hook("bin/link")).unwrap();
+    host.file("hooks.d/link.yaml", "events: before_vm_prepare\ncommand: bin/link\n");
+    host.file("modules/acme.py", "def said(event):\n    pass\n");
+    let module = ["add", "module", "acme", "--event", "before_vm_prepare", "--action", "said"];
+    host.text(&module, 0);
+    let call = || {
+        host.guest("prepare begin").run();
+        last_digest(&host)
+    };
+    assert_eq!(call(), Value::Null, "it is kept beside records");
+    let other = "#!/bin/sh\n# another\n";
+    let changes: &[(&str, Change<'_>)] = &[
+        ("an interpreter's script", &|host| put(host, "script", other)),
+        ("a check", &|host| put(host, "bin/check", other)),
+        ("a rollback", &|host| put(host, "bin/rollback", other)),
+        ("an undo", &|host| put(host, "bin/undo", other)),
+        ("a program by a link", &|host| put(host, "bin/linked", other)),
+        ("where a link leads", &|host| {
+            fs::remove_file(host.hook("bin/link")).unwrap();
+            std::os::unix::fs::symlink("third", host.hook("bin/link")).unwrap();
+            put(host, "bin/linked", SCRIPT);
+        }),
+        ("a file with variables", &|host| put(host, "variables", "A=c\n")),
+        ("a module", &|host| put(host, "modules/acme.py", "def said(event):\n    event\n")),
+        ("an undo that is gone", &|host| fs::remove_file(host.hook("bin/undo")).unwrap()),
+        ("a script that is gone", &|host| fs::remove_file(host.hook("script")).unwrap()),
+        ("an interpreter's script again", &|host| put(host, "script", other)),
+    ];
+    for (what, change) in changes {
+        let before = digest(&host);
+        assert_eq!(call(), before, "{what}");
+        change(&host);
+        assert_eq!(call(), Value::Null, "{what}");
+        assert_ne!(digest(&host), before, "{what}");
+        assert_eq!(call(), digest(&host), "{what}");
+    }
+    // what was never there changes nothing
+    assert!(call().is_string());
 }

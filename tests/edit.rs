@@ -128,9 +128,10 @@ fn what_is_not_changed_is_not_written() {
     let answer = schema::read(&["edit"], &output.stdout);
     assert_eq!((&answer["action"], &answer["kind"]), (&"none".into(), &"registration".into()));
     // an editor that fails, or isn't there
-    let output = edit(&host, "echo x > \"$1\"; exit 3", &["guard"]);
+    let output = edit(&host, "exit 3", &["guard"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(said(&output).contains("exit status 3: nothing was changed"), "{output:?}");
+    assert!(copies(&host).is_empty(), "{:?}", copies(&host));
     let mut gone = command(&host, ":", &["guard"]);
     gone.env("EDITOR", "/nowhere/editor");
     let output = run(&host, gone, None);
@@ -143,6 +144,58 @@ fn what_is_not_changed_is_not_written() {
     assert!(said(&output).contains("no terminal for an editor"), "{output:?}");
     assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
     assert!(copies(&host).is_empty(), "{:?}", copies(&host));
+}
+
+/// Where a text is said to be; its directory is removed.
+fn take_kept(host: &Host, said: &str) -> String {
+    let (_, rest) = said.split_once("your text is in ").unwrap_or_else(|| panic!("{said}"));
+    let path = Path::new(rest.split([':', '\n', '\r', '"', ' ']).next().unwrap());
+    let text = fs::read_to_string(path).unwrap();
+    assert_eq!(fs::metadata(path).unwrap().mode() & 0o777, 0o600);
+    fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    assert!(copies(host).is_empty(), "{:?}", copies(host));
+    text
+}
+
+#[test]
+fn a_text_that_is_not_saved_is_kept_and_told() {
+    let host = Host::new();
+    host.file("hooks.d/guard.yaml", GOOD).mode("hooks/hooks.d/guard.yaml", 0o644);
+    let wrong = "echo 'timout: 3' >> \"$1\"";
+    let text = format!("{GOOD}timout: 3\n");
+    // the editor fails, or is killed, after the user has written something
+    for end in ["exit 3", "kill -9 $$"] {
+        let editor = format!("{wrong}; {end}");
+        let output = edit(&host, &editor, &["guard"]);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(take_kept(&host, &said(&output)), text);
+        let output = edit(&host, &editor, &["guard", "--output", "json"]);
+        let answer = schema::read(&["edit"], &output.stdout);
+        assert_eq!(take_kept(&host, answer["error"]["message"].as_str().unwrap()), text);
+    }
+    // there is a mistake, and nobody to ask
+    let output = edit(&host, wrong, &["guard"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(take_kept(&host, &said(&output)), text);
+    let output = edit(&host, wrong, &["guard", "--output", "json"]);
+    let answer = schema::read(&["edit"], &output.stdout);
+    let kept = answer["kept"].as_str().unwrap();
+    assert_eq!(fs::read_to_string(kept).unwrap(), text);
+    fs::remove_dir_all(Path::new(kept).parent().unwrap()).unwrap();
+    // nothing is kept of what is not the user's
+    let output = edit(&host, ":", &["guard", "--output", "json"]);
+    assert_eq!(schema::read(&["edit"], &output.stdout)["kept"], Value::Null);
+    // an editor that removes its file, or leaves something else in its place
+    let output = edit(&host, "rm \"$1\"", &["guard"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(said(&output).contains("the editor removed "), "{output:?}");
+    let output = edit(&host, "rm -r \"${1%/*}\"", &["guard"]);
+    assert!(said(&output).contains("the editor removed "), "{output:?}");
+    assert!(copies(&host).is_empty(), "{:?}", copies(&host));
+    assert_eq!(host.read_text("hooks/hooks.d/guard.yaml"), GOOD);
+    // the terminal goes away while it asks
+    let Some(seen) = on_a_terminal(&host, wrong, &["guard"], "\u{4}") else { return };
+    assert_eq!(take_kept(&host, &seen), text);
 }
 
 #[test]
@@ -310,6 +363,70 @@ fn a_hook_of_another_root_is_masked_by_the_result() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(host.hook("hooks.d/mine.yaml").is_symlink());
     assert!(host.read_text("mine.yaml").ends_with("weight: 3\n"));
+}
+
+/// What is relative in a registration is below its own root: it means the same in the copy.
+#[test]
+fn a_copy_from_another_root_runs_what_the_original_runs() {
+    let host = Host::new();
+    let roots = format!("roots: ['{}']", host.path("more").display());
+    host.raw_settings(&host.private_settings().replace("roots: []", &roots));
+    host.script("../more/bin/x", ":").script("../more/bin/undo", ":");
+    host.file("../more/env", "A=b\n");
+    let text = "# mine\nevents: before_vm_prepare\ncommand: [bin/x, bin/x]\nundo: bin/undo\nenvironment_file: env\n";
+    host.file("../more/hooks.d/dns.yaml", text).mode("more/hooks.d/dns.yaml", 0o600);
+    let output = edit(&host, "echo 'weight: 3' >> \"$1\"", &["dns"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let more = host.path("more").display().to_string();
+    let expected = text
+        .replace("[bin/x,", &format!("[\"{more}/bin/x\","))
+        .replace("undo: bin", &format!("undo: {more}/bin"))
+        .replace(": env", &format!(": {more}/env"));
+    let written = host.read_text("hooks/hooks.d/dns.yaml");
+    let plain = |text: &str| text.replace('"', "");
+    assert_eq!(plain(&written), format!("{}weight: 3\n", plain(&expected)));
+    assert_eq!(fs::metadata(host.hook("hooks.d/dns.yaml")).unwrap().mode() & 0o777, 0o600);
+    let listed = host.json(&["list", "--hook", "dns"], 0);
+    assert_eq!(listed["hooks"][0]["state"], "active", "{listed:#}");
+    // where that can't be done, it is told before
+    fs::remove_file(host.hook("hooks.d/dns.yaml")).unwrap();
+    host.file(
+        "../more/hooks.d/dns.yaml",
+        text.replace("undo: bin/undo", "undo:\n- \"bin\\u002fundo\""),
+    );
+    let output = edit(&host, ":", &["dns"]);
+    let said = said(&output);
+    assert!(said.contains("what is relative in it is below ") && said.contains("`undo`"), "{said}");
+}
+
+#[test]
+fn it_is_said_what_keeps_a_hook_from_being_edited() {
+    let host = Host::new();
+    host.file("before_vm_start/10-net", "#!/bin/sh\n");
+    host.link("/dev/null", "before_vm_start/20-off");
+    fs::write(host.path("mine.yaml"), GOOD).unwrap();
+    host.link(host.path("mine.yaml"), "hooks.d/mine.yaml");
+    let off = host.hook("before_vm_start/20-off").display().to_string();
+    for (name, words) in [
+        ("before_vm_start/10-nte", "there is no script `before_vm_start/10-nte`; did you mean"),
+        ("before_vm_start/nothing", "there is no script `before_vm_start/nothing`"),
+        ("before_vm_start/20-off", &format!("a link to /dev/null: `rm {off}` first")),
+        ("20-off", &format!("a link to /dev/null: `rm {off}` first")),
+        ("hooks.d/nothing", "there is no registration `hooks.d/nothing`"),
+        ("nothing", "there is no registration `nothing`"),
+    ] {
+        let said = host.text(&["edit", name], 1);
+        assert!(said.contains(words), "{name}: {said}");
+        assert!(!said.contains("not a registration but"), "{name}: {said}");
+    }
+    // whoever edits a link learns what is changed
+    let output = edit(&host, "echo 'weight: 3' >> \"$1\"", &["mine"]);
+    let said = said(&output);
+    let target = fs::canonicalize(host.path("mine.yaml")).unwrap();
+    assert!(
+        said.contains(&format!("is a link: the result goes to {}", target.display())),
+        "{said}"
+    );
 }
 
 #[test]

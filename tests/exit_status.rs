@@ -42,6 +42,8 @@ const TABLE: &[(&str, i32)] = &[
     ("status --nothing", 2),
     ("new after_vm_stop skeleton --dry-run", 0),
     ("new before_vm_strt skeleton", 2),
+    ("new before_vm_start skeleton --when nosuch=x", 2),
+    ("log -n x", 2),
     ("stop --help", 0),
     ("stop nothing --yes", 1),
     ("stop", 2),
@@ -53,6 +55,7 @@ const TABLE: &[(&str, i32)] = &[
     ("help --all", 0),
     ("fullhelp", 0),
     ("--version", 0),
+    ("version", 0),
     ("list --help", 0),
     ("add script hooks/bin/x --event after_vm_stop --dry-run", 0),
     ("add contrib/port-forward --from ready --dry-run", 0),
@@ -61,6 +64,7 @@ const TABLE: &[(&str, i32)] = &[
     ("delete script /nothing --ignore-missing", 0),
     ("delete module nothing --ignore-missing", 0),
     ("export out --dry-run", 0),
+    ("add hooks/bin/x --event after_vm_stop --dry-run", 0),
     ("export --help", 0),
     ("add guard.yaml bad.yaml --help", 0),
     ("disable guard --dry-run", 0),
@@ -91,6 +95,12 @@ const TABLE: &[(&str, i32)] = &[
     ("add guard.yaml", 1),
     ("add bad.yaml guard.yaml", 1),
     ("add ready", 1),
+    ("add /nowhere/directory", 1),
+    ("add ready/ /nowhere", 1),
+    ("add hooks/bin/x", 1),
+    ("export guard.yaml/out", 1),
+    ("metrics --write nowhere/out.prom", 1),
+    ("check nothing.yaml guard.yaml", 1),
     ("export out nothing", 1),
     ("export hooks/out", 1),
     ("add contrib/nothing --from ready", 1),
@@ -130,6 +140,11 @@ const TABLE: &[(&str, i32)] = &[
     ("run --remote - qemu g started", 2),
     ("check guard.yaml bad.yaml --name x", 2),
     ("check --as odd guard.yaml", 2),
+    ("check guard.yaml --name ../x", 2),
+    ("check guard.yaml --name /x", 2),
+    ("metrics --write out.txt", 2),
+    ("metrics --write /", 2),
+    ("add hooks/bin/x --event before_vm_strt", 2),
     ("edit guard --settings", 2),
     ("check --for 9", 2),
     ("check --for 0.1.0 --entries", 2),
@@ -257,6 +272,18 @@ fn every_command_ends_as_the_rule_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     // what ended with 2 has changed nothing
     assert_eq!(fs::read(host.hook("hooks.d/guard.yaml")).unwrap(), before);
+}
+
+/// What `status` shows without its settings is of a copy, or of the defaults.
+#[test]
+fn the_status_of_a_host_with_broken_settings_is_no_good_one() {
+    let host = host();
+    host.text(&["status"], 0);
+    host.raw_settings(&format!("{}timout: 3\n", host.private_settings()));
+    for words in [&["status"][..], &[]] {
+        assert!(host.text(words, 1).contains("timout"), "{words:?}");
+    }
+    assert_eq!(host.json(&["status"], 1)["format"], 1);
 }
 
 /// The status is the same with `--output json`, and an error of it has the code that the status means.

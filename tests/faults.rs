@@ -225,13 +225,14 @@ fn sigterm_is_heard_while_hookmux_is_at_work_of_its_own() {
     ] {
         let host = gate_with_rollbacks("log z");
         host.follow(&["after_vm_launch/10-x", "after_vm_destroy/10-x"]);
-        let mut running =
-            host.guest(call).env("HOOKMUX_FAULT", "wait").env("HOOKMUX_FAULT_AT", at).start();
-        if at == "hooks" {
-            running.until_logged("z");
-        } else {
-            thread::sleep(Duration::from_millis(100));
-        }
+        let file = host.path("waits");
+        let running = host
+            .guest(call)
+            .env("HOOKMUX_FAULT", "wait")
+            .env("HOOKMUX_FAULT_AT", at)
+            .env("HOOKMUX_FAULT_FILE", &file)
+            .start();
+        until("it waits", || file.exists());
         running.signal(Signal::SIGTERM);
         let answer = running.wait();
         assert_eq!(answer.status, Some(status), "{call} {at}: {answer:?}");

@@ -23,6 +23,7 @@ use hookmux::for_tests::trust::Trust;
 use serde_json::Value;
 
 use crate::support::documents::GUEST;
+use crate::support::record::{alter_record, host_with_a_record};
 use crate::support::{Host, until};
 
 /// Versions whose files lie in `tests/formats/`.
@@ -673,26 +674,6 @@ fn the_hooks_of_every_release_are_those_that_run() {
 }
 
 // --- what a newer version has left --------------------------------------------------------------
-
-/// A record that this version made, changed, under the same id.
-fn alter_record(path: &Path, change: impl Fn(&mut Value, &mut Value)) {
-    let text = fs::read_to_string(path).unwrap();
-    let mut lines = text.lines().map(|line| json(line.as_bytes()));
-    let (mut head, mut body) = (lines.next().unwrap(), lines.next().unwrap());
-    change(&mut head, &mut body);
-    fs::write(path, format!("{head}\n{body}\n")).unwrap();
-}
-
-/// A host with one execution, which lies in the state directory; the path of its record.
-fn host_with_a_record() -> (Host, PathBuf) {
-    let host = Host::new();
-    host.script("before_vm_start/10-x", "echo done");
-    host.guest("prepare begin").run().succeeds();
-    host.text(&["prune"], 0);
-    let is_record = |path: &PathBuf| path.file_name().unwrap().len() == 26;
-    let path = files_below(&host.path("state/records")).into_iter().find(is_record).unwrap();
-    (host, path)
-}
 
 #[test]
 fn an_execution_in_words_of_another_version_is_seen() {

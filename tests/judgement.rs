@@ -782,7 +782,7 @@ fn a_hook_that_cant_run_is_listed_with_its_way_out() {
     assert_eq!(
         seen,
         [
-            "!10-crlf|fails|sed -i \"s/\\\\r\"'$//' H/before_vm_start/10-crlf",
+            "!10-crlf|fails|sed -i 's/\\r$//' H/before_vm_start/10-crlf",
             "!20-none|fails|sed -i '1i #!/bin/sh' H/before_vm_start/20-none",
             "!30-plain|not executable|chmod a+x H/before_vm_start/30-plain",
             "!40-link|a link to nothing|rm H/before_vm_start/40-link",

@@ -175,3 +175,97 @@ fn a_hooks_directory_that_is_not_there_is_told() {
     std::fs::write(host.hooks(), "").unwrap();
     assert!(host.text(&["list"], 1).contains("hooks is no directory"));
 }
+
+#[test]
+fn a_hooks_name_in_the_place_of_an_event_is_met_with_the_option_for_it() {
+    let host = host();
+    for word in ["off", "after_vm_stop/off"] {
+        let error = host.json(&["list", word], 2);
+        let error = &error["error"];
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("names a hook, and here an event is expected"), "{error:#}");
+        let fix: Vec<&str> = error["fix_command"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .skip(3)
+            .filter_map(Value::as_str)
+            .collect();
+        assert_eq!(fix, ["list", "--hook", word]);
+        assert_eq!(labels(&host.json(&fix, 0)), ["after_vm_stop/off"]);
+    }
+    let said = host.text(&["list", "zzz"], 2);
+    assert!(said.contains("there is no event zzz") && said.contains("--hook by a hook"), "{said}");
+    let said = host.text(
+        &[
+            "add",
+            "script",
+            "/bin/true",
+            "--event",
+            "after_vm_stop",
+            "--when",
+            "name=web1",
+            "--dry-run",
+        ],
+        0,
+    );
+    assert!(said.contains("when name=web1"), "{said}");
+    // what a hook runs, as a shell takes it
+    let shown = host.text(&["show", "guard"], 0);
+    let line = shown.lines().find(|line| line.trim_start().starts_with("command line "));
+    let line = line.unwrap_or_else(|| panic!("no command line in\n{shown}"));
+    assert!(line.contains("/bin/guard --for "), "{line}");
+    assert!(!shown.contains("runs as"), "{shown}");
+}
+
+/// Words that people type where an event, a hook or an execution is expected.
+#[test]
+fn a_guests_or_a_hooks_name_is_met_with_the_option_for_it() {
+    let host = host();
+    host.file("../qemu/web1.xml", "<domain/>");
+    host.script("after_vm_stop/old", ":");
+    host.call("qemu", ["gone", "stopped", "end", "-"]).run();
+    std::fs::remove_file(host.hook("after_vm_stop/old")).unwrap();
+    for (words, option) in [
+        (&["list", "web1"][..], "--guest"),
+        (&["log", "web1"], "--guest"),
+        (&["log", "gone"], "--guest"),
+        (&["watch", "web1"], "--guest"),
+        (&["log", "10-good"], "--hook"),
+        (&["watch", "20-bad"], "--hook"),
+        (&["log", "old"], "--hook"),
+        (&["show", "web1"], "--guest"),
+        (&["show", "gone"], "--guest"),
+        (&["retry", "gone"], "--guest"),
+    ] {
+        let status = if ["show", "retry"].contains(&words[0]) { 1 } else { 2 };
+        let error = host.json(words, status);
+        let error = &error["error"];
+        let fix = error["fix_command"].as_array().unwrap_or_else(|| panic!("{words:?}: {error:#}"));
+        let fix: Vec<&str> = fix.iter().skip(3).filter_map(Value::as_str).collect();
+        assert_eq!(fix, [words[0], option, words[1]], "{words:?}");
+        assert!(error["message"].as_str().unwrap().contains(" names a "), "{error:#}");
+    }
+    let shown = host.json(&["show", "--guest", "gone"], 0);
+    assert_eq!(shown["object"], "gone", "{shown:#}");
+    for word in ["list", "log", "watch"] {
+        assert!(host.text(&[word, "zzz"], 2).contains("there is no event zzz"));
+    }
+}
+
+#[test]
+fn a_hook_that_does_not_run_is_shown_with_the_way_out() {
+    let host = host();
+    host.file("after_vm_stop/40-no", "#!/bin/nowhere\n");
+    std::fs::write(host.hook("after_vm_stop/30-no"), "#!/bin/sh\n").unwrap();
+    for (hook, reason, fix) in [
+        ("30-no", "no x bit", "chmod a+x "),
+        ("40-no", "no `/bin/nowhere`", "install /bin/nowhere"),
+    ] {
+        let said = host.text(&["show", hook], 0);
+        for words in [reason, fix] {
+            assert_eq!(said.matches(words).count(), 1, "{hook}: {words}\n{said}");
+        }
+    }
+    assert_eq!(host.text(&["show", "30-no"], 0).matches("not executable").count(), 1);
+}

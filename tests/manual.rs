@@ -52,7 +52,15 @@ fn there_are_pages_for_commands_files_and_conventions() {
             &["before_vm_start", "after_network_port_delete", "class gate", "libvirt 1.2.9"],
         ),
         ("hookmux-hooks.7", &["HOOKMUX_EXECUTION", "_hook_domxml", "hookmux xml get"]),
-        ("hookmux-log.8", &["Examples:", "--failed"]),
+        (
+            "hookmux-log.8",
+            &[
+                ".SH SYNOPSIS\n.PP\nhookmux log [OPTIONS] [EVENT|CALL]...\n",
+                ".SH EXAMPLES\n.TP\nhookmux log --failed",
+                ".SH \"SEE ALSO\"",
+            ],
+        ),
+        ("hookmux-plan.8", &["hookmux plan [OPTIONS] <GUEST|DRIVER> "]),
     ] {
         for word in words {
             assert!(page(name).contains(word), "{name}: {word}\n{}", page(name));
@@ -105,6 +113,24 @@ fn an_event_has_a_page() {
     assert!(!host.text(&["events", "before_daemon_start"], 0).contains("HOOKMUX_UUID"));
     let said = host.text(&["events", "before_vm_strt"], 2);
     assert!(said.contains("did you mean before_vm_start?"), "{said}");
+    let said = host.text(&["events", "nope"], 2);
+    assert!(said.contains("there is no event `nope`; `hookmux events` shows all"), "{said}");
+    // what a class means is said in the same words everywhere
+    for (event, operation) in [
+        ("before_vm_start", "prepare"),
+        ("after_vm_start", "started"),
+        ("after_vm_stop", "stopped"),
+    ] {
+        let page = host.text(&["events", event], 0);
+        let line = page.lines().find(|line| {
+            ["  gate: ", "  live: ", "  notify: "].iter().any(|class| line.starts_with(class))
+        });
+        let line = line.unwrap_or_else(|| panic!("no class in\n{page}"));
+        let plan = host.text(&["plan", "qemu", "g", operation, "--unknown"], 0);
+        assert!(plan.contains(&format!("{line}; ")), "{line} is missing in\n{plan}");
+        let all = host.text(&["events"], 0);
+        assert!(all.contains(&format!("{}.", line.trim())), "{line} is missing in\n{all}");
+    }
     let one = host.json(&["events", "after_vm_stop"], 0);
     assert_eq!(one["events"].as_array().unwrap().len(), 1, "{one:#}");
     // vdsm's points are for those who ask

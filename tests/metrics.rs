@@ -8,7 +8,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Host, skip, until};
+use crate::support::host::binary_under_test;
+use crate::support::{Host, is_root, skip, until};
 
 fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -206,14 +207,14 @@ fn nothing_but_a_file_for_the_collector_is_written() {
     let host = Host::new();
     fs::create_dir(host.path("d.prom")).unwrap();
     symlink("elsewhere", host.path("link.prom")).unwrap();
-    for (name, words) in [
-        ("metrics.txt", "names that end in `.prom`"),
-        ("d.prom", "is not a file"),
-        ("link.prom", "is not a file"),
-        ("/", "is no name of a file"),
+    for (name, words, status) in [
+        ("metrics.txt", "names that end in `.prom`", 2),
+        ("d.prom", "is not a file", 1),
+        ("link.prom", "is not a file", 1),
+        ("/", "is no name of a file", 2),
     ] {
         let path = host.path(name);
-        let said = host.text(&["metrics", "--write", path.to_str().unwrap()], 1);
+        let said = host.text(&["metrics", "--write", path.to_str().unwrap()], status);
         assert!(said.contains(words), "{name}: {said}");
     }
     assert!(!host.path("elsewhere").exists() && !host.path("metrics.txt").exists());
@@ -263,6 +264,47 @@ fn the_timer_writes_the_file_and_is_enabled_by_nobody() {
         .filter(|line| line.contains("hookmux-metrics") && !line.contains("/usr/sbin/hookmux"))
         .collect();
     assert!(faults.is_empty(), "{said}");
+}
+
+/// What the unit takes away from it, by other means than systemd's.
+#[test]
+fn the_unit_lets_it_write_its_file_and_the_digest() {
+    if !is_root() {
+        return skip("only root has a file system of its own");
+    }
+    let service = fs::read_to_string(source("packaging/systemd/hookmux-metrics.service")).unwrap();
+    let has = |line: &str| service.lines().any(|other| other == line);
+    for line in ["NoNewPrivileges=yes", "ProtectSystem=full", "UMask=0077"] {
+        assert!(has(line), "{line}");
+    }
+    let capabilities =
+        service.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    let capabilities: Vec<String> = capabilities
+        .split_whitespace()
+        .map(|one| format!("+{}", one.strip_prefix("CAP_").unwrap().to_lowercase()))
+        .collect();
+    let host = host();
+    let [digest, file] = ["run/records/digest", "hookmux.prom"].map(|name| host.path(name));
+    fs::remove_file(&digest).unwrap();
+    let script = format!(
+        "for place in /usr /etc; do mount --bind $place $place && mount -o remount,bind,ro $place || exit 99; done
+         umask 0077
+         exec setpriv --no-new-privs --inh-caps=-all --bounding-set=-all,{} \"$@\"",
+        capabilities.join(",")
+    );
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--mount", "--propagation", "private", "sh", "-c", &script, "sh"]);
+    unshare.arg(binary_under_test()).arg("--hooks-dir").arg(host.hooks());
+    let output = unshare.args(["metrics", "--write"]).arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(99) || said.contains("unshare failed") {
+        return skip("nothing can be mounted here");
+    }
+    assert!(output.status.success(), "{output:?}");
+    let kept: Value = serde_json::from_slice(&fs::read(&digest).unwrap()).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let series = format!("hookmux_config_info{{digest=\"{}\"}}", kept["digest"].as_str().unwrap());
+    assert_eq!(value(&text, &series), Some(1.0), "{text}");
 }
 
 #[test]

@@ -145,18 +145,34 @@ const WHOLE: &[Mistake] = &[
     ("events:\n\t- before_vm_start\ncommand: /bin/true\n", "2:1", "a tab begins this line"),
 ];
 
-/// The only finding, and that it has its line with a caret.
+/// The finding of this code.
 #[track_caller]
-fn finding(said: &Value, code: &str, text: &str) -> (String, String) {
+fn finding<'f>(said: &'f Value, code: &str, text: &str) -> &'f Value {
     let findings = said["findings"].as_array().unwrap();
     let finding = findings.iter().find(|one| one["code"] == code);
-    let finding = finding.unwrap_or_else(|| panic!("{text:?}: {findings:#?}"));
-    let place = format!("{}:{}", finding["line"], finding["column"]);
+    finding.unwrap_or_else(|| panic!("{text:?}: {findings:#?}"))
+}
+
+/// A text that is read as `what` has one mistake, which is told with its place, its line and a caret, and these words.
+#[track_caller]
+fn is_told(host: &Host, what: &str, text: &str, place: &str, words: &str) -> String {
+    fs::write(host.path("x"), text).unwrap();
+    let said = host.json(&["check", "x", "--as", what], 1);
+    let code = if what == "settings" { "broken-settings" } else { "broken-registration" };
+    let finding = finding(&said, code, text);
+    let message = finding["message"].as_str().unwrap();
+    let at = format!("{}:{}", finding["line"], finding["column"]);
+    assert_eq!((at.as_str(), message.contains(words)), (place, true), "{text:?}: {message}");
     let excerpt = finding["excerpt"].as_array().unwrap_or_else(|| panic!("{text:?}: {finding:#}"));
     let caret = excerpt[1].as_str().unwrap();
     assert_eq!(Some(caret.chars().count() as u64), finding["column"].as_u64(), "{text:?}");
     assert!(caret.ends_with('^'), "{text:?}");
-    (place, finding["message"].as_str().unwrap().to_owned())
+    message.to_owned()
+}
+
+/// A registration with these bytes.
+fn register(host: &Host, bytes: impl AsRef<[u8]>) {
+    host.file("hooks.d/x.yaml", bytes).mode("hooks/hooks.d/x.yaml", 0o644);
 }
 
 #[test]
@@ -165,10 +181,7 @@ fn every_mistake_in_a_registration_is_told_in_plain_words() {
     let added = ADDED.iter().map(|(text, place, words)| (format!("{GOOD}{text}\n"), place, words));
     let whole = WHOLE.iter().map(|(text, place, words)| ((*text).to_owned(), place, words));
     for (text, place, words) in added.chain(whole) {
-        fs::write(host.path("x"), &text).unwrap();
-        let said = host.json(&["check", "x", "--as", "registration"], 1);
-        let (at, message) = finding(&said, "broken-registration", &text);
-        assert_eq!((at.as_str(), message.contains(words)), (*place, true), "{text:?}: {message}");
+        let message = is_told(&host, "registration", &text, place, words);
         // none of the library's own words
         for theirs in
             ["expected", "scanning", "parsing", "invalid type", "serde", "Fragment", " at line "]
@@ -199,10 +212,7 @@ fn the_same_mistakes_are_told_of_settings() {
         ("timeout: 5\n---\nsession: true\n", "2:1", "a second one begins here"),
     ];
     for (text, place, words) in own {
-        fs::write(host.path("x"), text).unwrap();
-        let said = host.json(&["check", "x", "--as", "settings"], 1);
-        let (at, message) = finding(&said, "broken-settings", text);
-        assert_eq!((at.as_str(), message.contains(words)), (place, true), "{text:?}: {message}");
+        is_told(&host, "settings", text, place, words);
     }
 }
 
@@ -216,18 +226,17 @@ fn files_in_another_encoding_are_told() {
         (b"events: x\n# f\xfcr\n".to_vec(), "it is not UTF-8: line 2 has the byte 0xfc"),
     ] {
         fs::write(host.path("x"), &bytes).unwrap();
-        host.file("hooks.d/x.yaml", &bytes).mode("hooks/hooks.d/x.yaml", 0o644);
+        register(&host, &bytes);
         for more in [&["check", "x", "--as", "registration"][..], &["check"]] {
             let said = host.json(more, 1);
-            let findings = said["findings"].as_array().unwrap();
-            let finding = findings.iter().find(|one| one["code"] == "broken-registration").unwrap();
+            let finding = finding(&said, "broken-registration", words);
             assert!(finding["message"].as_str().unwrap().contains(words), "{finding:#}");
             assert!(finding["line"].is_null() && finding["excerpt"].is_null(), "{finding:#}");
         }
     }
     // a mark at the beginning, and line ends of Windows, are no mistakes
     let text = format!("\u{feff}{}", GOOD.replace('\n', "\r\n"));
-    host.file("hooks.d/x.yaml", text).mode("hooks/hooks.d/x.yaml", 0o644);
+    register(&host, text);
     assert_eq!(host.json(&["check", "hooks/hooks.d/x.yaml"], 0)["findings"], Value::Array(vec![]));
 }
 
@@ -235,7 +244,7 @@ fn files_in_another_encoding_are_told() {
 fn who_reads_the_file_tells_the_same() {
     let host = Host::new();
     let text = format!("{GOOD}when: {{name: [web-*, !web-test]}}\n");
-    host.file("hooks.d/x.yaml", &text).mode("hooks/hooks.d/x.yaml", 0o644);
+    register(&host, &text);
     let words = "hooks.d/x.yaml:3:22: `!` begins the name of a type in YAML (a tag): quote the value: \"!web-test\"";
     let (line, caret) = (
         "when: {name: [web-*, !web-test]}\n",

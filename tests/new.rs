@@ -329,7 +329,7 @@ fn a_dry_run_prints_what_would_be_made() {
             assert!(said.contains(line), "{line} isn't in {said}");
         }
     }
-    assert!(text.contains("edit it") && text.contains("plan qemu GUEST prepare --xml -"), "{text}");
+    assert!(text.contains("edit it") && text.contains(" plan qemu GUEST prepare\n"), "{text}");
     let acts = host.json(&["log", "--audit"], 0);
     assert_eq!(
         (&acts["acts"][0]["action"], &acts["acts"][0]["reason"]),
@@ -341,6 +341,9 @@ fn a_dry_run_prints_what_would_be_made() {
 #[test]
 fn the_commands_that_are_printed_work() {
     let host = Host::new();
+    // libvirt's own file of the guest is read where nothing else is given
+    fs::create_dir(host.path("qemu")).unwrap();
+    fs::write(host.path("qemu/g.xml"), guest("", "")).unwrap();
     let binary = binary_under_test();
     for event in events(&host) {
         let (said, _) = made(&host, &[&event, "x"]);
@@ -352,7 +355,7 @@ fn the_commands_that_are_printed_work() {
             let has_placeholder = ["GUEST", "NETWORK", "EDITOR"].iter().any(|it| line.contains(it));
             assert_eq!(one["fix_command"].is_null(), has_placeholder, "{one:#}");
             let prelude = format!(
-                "hookmux() {{ '{}' \"$@\"; }}\nvirsh() {{ cat guest.xml; }}\nEDITOR=cat\n",
+                "hookmux() {{ '{}' \"$@\"; }}\nunset VISUAL\nexport EDITOR=cat\n",
                 binary.display()
             );
             let line = line.replace("GUEST", "g").replace("NETWORK", "n");
@@ -370,6 +373,62 @@ fn the_commands_that_are_printed_work() {
             assert!(text.contains(wanted), "{line}: {text}");
         }
     }
+}
+
+/// `hookmux edit` checks what it saves, so it is proposed wherever it knows the file.
+#[test]
+fn hookmux_edit_is_proposed_for_what_it_knows() {
+    let host = Host::new();
+    let hookmux = format!("hookmux --hooks-dir {} edit ", host.hooks().display());
+    let fixes = |said: &Value| -> Vec<String> {
+        let next = said["next"].as_array().unwrap().iter();
+        next.map(|one| one["fix"].as_str().unwrap().to_owned()).collect()
+    };
+    let said = host.json(&["new", "before_vm_prepare", "10-x"], 0);
+    assert_eq!(fixes(&said)[0], format!("{hookmux}before_vm_prepare/10-x"));
+    let said = host.json(&["new", "before_vm_prepare", "pages", "--registered"], 0);
+    let script = host.hook("bin/pages").display().to_string();
+    assert_eq!(
+        fixes(&said)[..2],
+        [format!("\"${{EDITOR:-vi}}\" {script}"), format!("{hookmux}pages")]
+    );
+    assert_eq!(fixes(&said).len(), 4);
+    // of what is there already
+    for (words, fix) in [
+        (&["before_vm_prepare", "10-x"][..], format!("{hookmux}before_vm_prepare/10-x")),
+        (&["before_vm_prepare", "pages", "--registered"], format!("{hookmux}pages")),
+    ] {
+        let said = host.json(&[&["new"], words].concat(), 1);
+        assert_eq!(said["error"]["fix"], fix, "{said:#}");
+        assert!(said["error"]["fix_command"].is_array(), "{said:#}");
+    }
+}
+
+/// One command for a hook of one guest.
+#[test]
+fn a_condition_makes_a_registration() {
+    let host = Host::new();
+    let (said, paths) =
+        made(&host, &["before_vm_start", "one", "--when", "name=g", "--when", "property.x=yes"]);
+    assert_eq!(paths, [host.hook("bin/one"), host.hook("hooks.d/one.yaml")]);
+    let text = host.read_text("hooks/hooks.d/one.yaml");
+    assert!(text.contains("\nwhen: {name: \"g\", property: {x: \"yes\"}}\n"), "{text}");
+    assert!(!text.contains("# when"), "{text}");
+    // the guest's name is in what comes next
+    let words = said["next"][1]["fix_command"].as_array().unwrap();
+    assert_eq!(words[words.len() - 3..], ["qemu", "g", "prepare"], "{said:#}");
+    assert_eq!(findings(&host, &paths), Vec::<Value>::new());
+    let (said, _) =
+        made(&host, &["before_vm_start", "web", "--when", "name=web*", "--when", "name=!web-test"]);
+    let text = host.read_text("hooks/hooks.d/web.yaml");
+    assert!(text.contains("\nwhen: {name: [\"web*\", \"!web-test\"]}\n"), "{text}");
+    assert!(said["next"][1]["fix"].as_str().unwrap().contains(" GUEST "), "{said:#}");
+    host.call("qemu", ["web1", "prepare", "begin", "-"]).run().succeeds();
+    let said = host.text(&["show", "last"], 0);
+    assert!(said.contains("before_vm_start/web") && said.contains("stdout:"), "{said}");
+    let said = host.text(&["new", "before_vm_start", "x", "--when", "nmae=x"], 2);
+    assert!(said.contains("did you mean `name`?"), "{said}");
+    assert!(!host.hook("bin/x").exists());
 }
 
 /// A directory that others can write to: the script is made, and it is told that it won't run.

@@ -224,6 +224,68 @@ fn what_is_set_up_is_undone_at_the_end_of_the_life_and_of_the_port() {
     assert_eq!(undos, &json!(["before_vm_prepare/a"]), "{life:#}");
 }
 
+/// What an earlier life still owes is taken back before the hooks of a new one: in a call, and in both plans of it.
+#[test]
+fn what_is_still_owed_is_taken_back_before_the_hooks_of_a_new_life() {
+    let host = host();
+    host.script("bin/a", "log set up");
+    host.script("bin/undo", "log undone; test -e \"$T/ok\"");
+    host.file("hooks.d/a.yaml", "events: before_vm_prepare\ncommand: bin/a\nundo: bin/undo\n");
+    let text = definition("web1", UUID);
+    let call =
+        |words: [&str; 3]| host.call("qemu", [&["web1"], &words[..]].concat()).stdin(text.clone());
+    let single = ["plan", "qemu", "web1", "prepare"];
+    let owed = json!(["before_vm_prepare/a"]);
+    let both_say_so = |place: &str| {
+        let life = life(&host, &["web1", "start"], 0);
+        let of_life = life["parts"][0]["calls"][0].clone();
+        for plan in [of_life, host.json(&single, 0)] {
+            assert_eq!(plan["operation"], "prepare", "{place}: {plan:#}");
+            assert_eq!((&plan["undos_first"], &plan["undos"]), (&owed, &owed), "{place}: {plan:#}");
+        }
+    };
+    call(["prepare", "begin", "-"]).run().succeeds();
+    both_say_so("it runs");
+    call(["release", "end", "-"]).run().fails(1, &["a (undo)"]);
+    both_say_so("it is off");
+    let is_before = |said: &str, first: &str, second: &str| {
+        let at = |words: &str| {
+            said.find(words).unwrap_or_else(|| panic!("{words} is missing in\n{said}"))
+        };
+        assert!(at(first) < at(second), "{said}");
+    };
+    let said = host.text(&single, 0);
+    is_before(&said, "It first takes back what an earlier life still owes: ", "ORDER");
+    assert!(!said.contains("then takes back"), "{said}");
+    let said = host.text(&words(&["web1", "start"]), 0);
+    is_before(&said, "before_vm_prepare/a (undo): runs first", "a: runs; undone at the end");
+    // and so does the call
+    fs::write(host.path("ok"), "").unwrap();
+    host.log();
+    call(["prepare", "begin", "-"]).run().succeeds();
+    assert_eq!(host.log(), ["undone", "set up"]);
+    // at the end nothing comes first
+    let plan = host.json(&["plan", "qemu", "web1", "release", "--xml", "guest.xml"], 0);
+    assert_eq!(plan["undos_first"], json!([]), "{plan:#}");
+    // a `prepare` of libxl that fails takes back both: what was owed before its hooks, its own behind them
+    let call = |words: [&str; 3]| host.call("libxl", [&["x"], &words[..]].concat());
+    let text = "<domain type='xen'><name>x</name><uuid>91126ceb-7654-4672-8b0a-0cfef5ca9d70</uuid></domain>";
+    fs::remove_file(host.path("ok")).unwrap();
+    call(["prepare", "begin", "-"]).stdin(text).run().succeeds();
+    call(["release", "end", "-"]).stdin(text).run().fails(1, &["a (undo)"]);
+    host.script("before_vm_start/10-x", ":");
+    host.file("libxl.xml", text);
+    let file = host.hook("libxl.xml").display().to_string();
+    let again = json!(["before_vm_prepare/a", "before_vm_prepare/a"]);
+    let more = ["--xml", &file, "--fail", "10-x"];
+    let of_life = life(&host, &[&["x", "start", "--driver", "libxl"], &more[..]].concat(), 0);
+    let of_life = of_life["parts"][0]["calls"][0].clone();
+    let single = host.json(&[&["plan", "libxl", "x", "prepare"], &more[..]].concat(), 0);
+    for plan in [of_life, single] {
+        assert_eq!((&plan["undos_first"], &plan["undos"]), (&owed, &again), "{plan:#}");
+    }
+}
+
 /// What a failure leads to: the calls, what is rolled back and undone, and what becomes of the guest.
 #[test]
 fn a_failure_is_followed_to_its_end() {
@@ -335,6 +397,25 @@ fn a_single_call_says_what_a_failure_leads_to() {
     for words in ["Rolled back then: before_vm_prepare/first.", "It calls then: stopped"] {
         assert!(said.contains(words), "{words} is missing in\n{said}");
     }
+    // only what this libvirt calls: a guest at `prepare` has no port, and before 10.5 a release has no reason
+    let next = |of: &[&str]| {
+        let said = host.text(&words(&[of, &["--fail", "10-x", "--unknown"]].concat()), 0);
+        let line = said.lines().find_map(|line| line.strip_prefix("It calls then: "));
+        line.map(str::to_owned).unwrap_or_default()
+    };
+    host.script("qemu.d/web1/start/begin/10-x", ":");
+    let ports = "port-deleted of its networks";
+    for (version, reason) in
+        [(None, " (failed)"), (Some("9.0.0"), ""), (Some("11.3.0"), " (failed)")]
+    {
+        if let Some(version) = version {
+            let text = format!("#!/bin/sh\necho 'libvirtd (libvirt) {version}'\n");
+            host.file("usr/sbin/libvirtd", text);
+        }
+        assert_eq!(next(&["qemu", "web1", "prepare"]), format!("stopped, release{reason}."));
+        assert_eq!(next(&["qemu", "web1", "start"]), format!("stopped, {ports}, release{reason}."));
+    }
+    assert_eq!(next(&["libxl", "x", "prepare"]), "");
     let plan = host.json(&["plan", "qemu", "web1", "stopped", "--fail", "10-x"], 0);
     assert_eq!((&plan["would_fail"], &plan["outcome"]), (&json!(false), &Value::Null));
     // a failure that is there all the same is a problem
@@ -361,6 +442,8 @@ fn what_is_not_known_is_wrong_usage_with_what_was_probably_meant() {
         (&["box", "save"], "lxc has no save", None),
         (&["web1", "--driver", "daemon"], "the daemon has no guests", None),
         (&["qemus", "web1", "prepare"], "drivers are daemon, qemu", None),
+        (&["qemus", "web1", "prepare"], "network, bhyve; did you mean `qemu`?", None),
+        (&["frob", "web1", "prepare"], "drivers are daemon, qemu, lxc", None),
         (&["qemu", "web1", "prepar"], "did you mean", Some("qemu web1 prepare")),
         (&["qemu", "web1", "before_vm_start"], "is an event", Some("qemu web1 prepare")),
         (
@@ -384,8 +467,14 @@ fn what_is_not_known_is_wrong_usage_with_what_was_probably_meant() {
         });
         assert_eq!(meant.as_deref(), fix, "{of:?}: {value:#}");
         // the same for people
-        assert!(host.text(&words(of), 2).contains(told), "{of:?}");
+        let said = host.text(&words(of), 2);
+        assert!(said.contains(told), "{of:?}");
+        assert!(said.matches("daemon, ").count() <= 1, "{of:?}: all drivers, twice: {said}");
     }
+    // `run` makes single calls only
+    let said = host.text(&["run", "web1", "start"], 2);
+    assert!(said.contains("a call begins with one: `qemu web1 prepare`"), "{said}");
+    assert!(host.text(&["run", "qemus", "g", "prepare"], 2).contains("did you mean `qemu`?"));
     for of in [
         &["zzz", "--unknown"][..],
         &["zzz", "start", "--xml", "guest.xml"],

@@ -148,6 +148,45 @@ fn a_failure_is_tried_again_with_a_pause_and_given_up_in_the_end() {
     assert_eq!(host.log(), ["x"]);
 }
 
+/// While it is tried again, that is said, with the reason; once it has succeeded, what failed before is no open failure.
+#[test]
+fn tries_that_failed_before_a_good_one_are_mended() {
+    let host = Host::new();
+    // at the first try, and until somebody has looked at the second
+    let script = r#"until [ -e "$T/go$(cat "$T/tries")" ]; do sleep 0.05; done
+        echo x >>"$T/tried"; [ -e "$T/works" ] || { echo 'dns is away' >&2; exit 1; }"#;
+    fs::write(host.path("tries"), "1").unwrap();
+    fs::write(host.path("go1"), "").unwrap();
+    detached(&host, "x", script, "retries: 5");
+    host.guest("started begin").run().succeeds();
+    until("a try has failed", || !jobs(&host)[0]["last"].is_null());
+    fs::write(host.path("tries"), "2").unwrap();
+    let failed = || host.json(&["log", "--failed"], 0);
+    until("its record is there", || !failed()["executions"].as_array().unwrap().is_empty());
+    let job = &jobs(&host)[0];
+    assert!(job["last"].as_str().unwrap().contains(": dns is away"), "{job:#}");
+    let status = host.text(&["status"], 0);
+    assert!(status.contains(": dns is away"), "{status}");
+    let log = host.text(&["log"], 0);
+    assert!(log.contains("good, but a detached hook failed; it is tried again"), "{log}");
+    assert_eq!(failed()["mended"], serde_json::json!([]));
+    fs::write(host.path("works"), "").unwrap();
+    fs::write(host.path("go2"), "").unwrap();
+    done(&host);
+    let left = failed();
+    assert_eq!(left["executions"], serde_json::json!([]), "{left:#}");
+    let mended = left["mended"].as_array().unwrap().len();
+    assert!(mended >= 1, "{left:#}");
+    assert!(host.text(&["log"], 0).contains("; a later try …"));
+    let all = host.json(&["log"], 0);
+    let all = all["executions"].as_array().unwrap();
+    let last = all.last().unwrap();
+    let by: Vec<_> = all.iter().filter(|one| !one["mended_by"].is_null()).collect();
+    assert_eq!(by.len(), mended, "{all:#?}");
+    assert!(by.iter().all(|one| one["mended_by"] == last["id"]), "{by:#?}");
+    assert!(!host.text(&["log"], 0).contains("detached hook failed"));
+}
+
 #[test]
 fn a_worker_that_dies_leaves_nothing_behind_and_loses_nothing() {
     let host = Host::new();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -282,7 +283,7 @@ fn a_call_that_ran_nothing_is_recorded_with_all_that_is_known() {
         let record = show(&host, id);
         assert_eq!((&record["plan"], &record["runs"]), (&json!([]), &json!([])), "{record}");
         assert!(record["document"].as_str().unwrap().starts_with('<'), "{record}");
-        let said = host.text(&["show", id], 0);
+        let said = host.text(&["show", id, "--full"], 0);
         assert!(said.contains("no hook ran"), "{said}");
         assert_eq!(said.contains("origin fresh"), origin != Value::Null, "{said}");
     }
@@ -696,11 +697,76 @@ fn show_draws_what_happened() {
     let bars: Vec<&str> = said.lines().filter(|line| line.contains('━')).collect();
     assert_eq!(bars.len(), 2, "{said}");
     assert!(bars[0].find('━') < bars[1].find('━'), "{said}");
-    for words in
-        ["stdout: said", "changed the document", "-  <devices>", "+  <devices> ", "migration"]
-    {
+    assert!(bars[1].ends_with(" changed"), "{said}");
+    for words in ["stdout: said", "-  <devices>", "+  <devices> "] {
         assert!(said.contains(words), "{words} is missing in\n{said}");
     }
+    // what is rarely asked
+    let all = host.text(&["show", "last", "--full"], 0);
+    for words in
+        ["uuid ", "class      gate, origin migration", "arguments  g migrate begin -", "sha256 "]
+    {
+        assert!(all.contains(words) && !said.contains(words), "{words}: {said}\n{all}");
+    }
+}
+
+#[test]
+fn limits_and_waits_are_recorded() {
+    let host = Host::new();
+    host.file("hooks.d/a.yaml", "events: before_vm_start\ncommand: /bin/true\ntimeout: 7s\n");
+    // somebody else's
+    fs::create_dir_all(host.path("run/locks")).unwrap();
+    host.mode("run", 0o711).mode("run/locks", 0o700);
+    let lock = fs::File::create(host.path("run/locks/gpu")).unwrap();
+    let _held = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+    let text =
+        "events: before_vm_start\ncommand: /bin/true\ntimeout: 300ms\nlock: gpu\nweight: 200\n";
+    host.file("hooks.d/b.yaml", text);
+    host.guest("prepare begin").run().fails(124, &[]);
+    let record = last(&host);
+    let runs = record["runs"].as_array().unwrap();
+    assert_eq!(runs[0]["limit_s"], 7.0);
+    assert_eq!((&runs[1]["limit_s"], &runs[1]["start_s"]), (&Value::Null, &Value::Null));
+    let wait = &record["waits"][0];
+    assert_eq!(wait["hook"], "before_vm_start/b");
+    assert_eq!((&wait["reason"], &wait["device"]), (&json!("the lock `gpu`"), &Value::Null));
+    let waited = wait["duration_s"].as_f64().unwrap();
+    assert!(waited >= 0.29 && wait["start_s"].as_f64().unwrap() > 0.0, "{wait}");
+    assert_eq!(record["waits"].as_array().unwrap().len(), 1);
+    let said = host.text(&["show", "last"], 0);
+    let row = said.lines().find(|line| line.contains('░')).unwrap();
+    assert!(row.contains("before_vm_start/b") && row.contains('┃') && row.ends_with("timed out"));
+    assert!(said.contains(" for the lock `gpu`\n"), "{said}");
+}
+
+#[test]
+fn an_attempt_says_how_long_its_job_waited() {
+    let host = Host::new();
+    host.script("bin/x", "exit 1");
+    let text = "events: after_vm_launch\ncommand: bin/x\nmode: detached\nretries: 1\n";
+    host.file("hooks.d/x.yaml", text);
+    host.guest("started begin").run().succeeds();
+    let tries = || {
+        let all = log(&host, &[]);
+        let is_over = |head: &Value| head["cause"] == "queue" && head["state"] != "running";
+        all.into_iter().filter(is_over).collect::<Vec<_>>()
+    };
+    until("both tries are over", || tries().len() == 2);
+    let waited = tries().into_iter().map(|head| {
+        let shown = show(&host, head["id"].as_str().unwrap());
+        shown["waited_in_queue_s"].as_f64().unwrap()
+    });
+    let waited: Vec<f64> = waited.collect();
+    let began = |head: &Value| host_time(head["began"].as_str().unwrap()) as f64 / 1e6;
+    let all = tries();
+    // the second one since the end of the first one
+    let between = began(&all[1]) - began(&all[0]) - all[0]["duration_s"].as_f64().unwrap();
+    assert!((waited[1] - between).abs() < 0.01, "{waited:?} {between}");
+    let said = host.text(&["show", all[1]["id"].as_str().unwrap()], 0);
+    assert!(said.contains('░') && said.contains("for its turn in the queue"), "{said}");
+    assert!(said.lines().any(|line| line.trim_start().starts_with("queued ")), "the scale: {said}");
+    let call = log(&host, &[]).into_iter().find(|head| head["cause"] == "libvirt").unwrap();
+    assert_eq!(show(&host, call["id"].as_str().unwrap())["waited_in_queue_s"], Value::Null);
 }
 
 // --- doing it again ------------------------------------------------------------------------------
@@ -1159,7 +1225,7 @@ fn a_word_on_the_kernels_command_line_switches_it_on_for_that_boot() {
     let line = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/sbin/hookmux "));
     let words = shell_words(line.unwrap());
     let said = host.text(&words.iter().map(String::as_str).collect::<Vec<_>>(), 0);
-    assert!(said.contains("no hook runs for every call of this host"), "{said}");
+    assert!(said.contains("no hook runs for any call of this host"), "{said}");
     assert!(said.contains("until the next boot") && said.contains("command line"), "{said}");
     host.guest("prepare begin").run().succeeds();
 }

@@ -432,7 +432,14 @@ fn one_command_takes_over_another_users_script() {
     if !is_root() {
         return skip("only root can give a file away");
     }
-    for name in ["x.sh", "it's", "z';touch pwned;'", "$(touch pwned)"] {
+    for (name, is_typed) in [
+        ("x.sh", true),
+        ("it's", true),
+        ("z';touch pwned;'", true),
+        ("$(touch pwned)", true),
+        ("x.sh", false),
+        ("it's", false),
+    ] {
         let place = Place::new();
         let script = place.script(name, "true");
         let directory = place.host.path("opt");
@@ -450,6 +457,7 @@ fn one_command_takes_over_another_users_script() {
             "--when",
             "name=a b",
         ];
+        let words = if is_typed { words.to_vec() } else { [&words[..1], &words[2..]].concat() };
         let said = place.say(&words);
         said.ends(1, &["owned by uid 4321", "install -D -m 755"]);
         let line = said.stderr.trim_end().split_once("uid 4321; ").unwrap().1.to_owned();
@@ -471,6 +479,43 @@ fn one_command_takes_over_another_users_script() {
         use std::os::unix::fs::MetadataExt;
         assert_eq!(fs::metadata(directory).unwrap().uid(), 4321, "the directory was taken away");
     }
+}
+
+/// `hookmux add /usr/local/sbin/guard` can mean one thing only (m8).
+#[test]
+fn the_word_script_may_be_left_out() {
+    let place = Place::new();
+    let script = place.script("guard", "true");
+    let options = ["--event", "before_vm_start", "--name", "guard"];
+    let both = [&["add", "script", &script][..], &options, &["--dry-run"]].concat();
+    let (with, without) = (place.say(&both), place.say(&[&both[..1], &both[2..]].concat()));
+    assert_eq!((with.status, &with.stdout), (without.status, &without.stdout), "{without:?}");
+    place.say(&[&["add", script.as_str()][..], &options].concat()).is_done();
+    assert_eq!(place.the_one().command, [script.as_str()]);
+    place.say(&["delete", "guard"]).is_done();
+    // from where one stands, and cPanel's option
+    place.say(&["add", "opt/guard", "--exectype", "script", "--event", "after_vm_stop"]).is_done();
+    assert_eq!(place.the_one().command, [script.as_str()]);
+    place.say(&["delete", "script", "opt/guard"]).is_done();
+    // it is told which options are missing, and a script that describes itself is asked
+    let said = place.say(&["add", &script]);
+    said.ends(
+        1,
+        &["has no `--describe` in its text", &format!("add script {script} --event EVENT")],
+    );
+    let own = place.describing("own", &json!([{"name": "own", "events": "before_vm_start"}]));
+    place.say(&["add", &own, "--dry-run"]).ends(0, &["a dry run runs nothing"]);
+    place.say(&["add", &own]).is_done();
+    assert_eq!(place.the_one().command, [own.as_str()]);
+    place.say(&["delete", "own"]).is_done();
+    // one that can't be started yet
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o644)).unwrap();
+    place.say(&[&["add", script.as_str()][..], &options].concat()).ends(1, &["not executable"]);
+    // what is no program is not taken for one
+    place.host.file("../opt/text", "text").mode("opt/text", 0o644);
+    place.say(&["add", "opt/text"]).ends(2, &["neither `script` nor", "nor the path of a program"]);
+    place.say(&["add", "opt/nowhere"]).ends(1, &["there is no such file or directory"]);
+    place.nothing_is_registered();
 }
 
 #[test]

@@ -124,6 +124,33 @@ fn a_reload_is_waited_for_until_it_is_seen() {
     assert!(said.contains("No libvirt daemon runs that looks here"), "{said}");
 }
 
+/// A daemon of root's is there, and isn't told: that none runs would be wrong.
+#[test]
+fn who_may_not_reload_a_daemon_is_told_how_to_ask() {
+    let Some(host) = host() else { return };
+    let nobody = r#"cp "$HOOKMUX" "$T/hookmux"; chmod 755 "$T/hookmux"; HOOKMUX=$T/hookmux
+        daemon libvirtd; hookmux install >/dev/null
+        nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$HOOKMUX" --hooks-dir "$HOOKS" "$@"; }
+        nobody install --reload"#;
+    let said = text(&host, nobody, 1);
+    assert!(
+        said.contains("libvirtd is root's, and can't be reloaded by this user; sudo hookmux ")
+            && said.contains(" install --reload\n")
+            && !said.contains("No libvirt daemon runs"),
+        "{said}"
+    );
+    let said = json(&host, nobody, 1);
+    let problem = &said["problems"][0];
+    assert_eq!(problem["fix_command"][0], "sudo", "{said:#}");
+    assert!(told(&host).is_empty() && states(&said).is_empty(), "{said:#}");
+    // it doesn't look in a directory of that user's
+    let own = format!(
+        "{nobody} >/dev/null; cp -r \"$HOOKS\" \"$T/own\"; chown -R 65534 \"$T/own\"; HOOKS=$T/own; nobody install --reload"
+    );
+    let said = text(&host, &own, 0);
+    assert!(said.contains("No libvirt daemon runs that looks here"), "{said}");
+}
+
 #[test]
 fn those_are_told_that_serve_the_drivers() {
     let Some(host) = host() else { return };

@@ -174,6 +174,44 @@ fn long_lines_of_output_are_cut_for_people_only() {
     assert_eq!(all["runs"][0]["stdout"].as_str().unwrap().len(), 4004);
 }
 
+/// The command in backquotes before these words, without the program and its hooks directory.
+fn proposed(said: &str, before: &str) -> Vec<String> {
+    let found = said.split(before).next().and_then(|text| text.rsplit('`').next());
+    let command = found.unwrap_or_else(|| panic!("{before} is missing in\n{said}"));
+    command.split(' ').skip(3).map(str::to_owned).collect()
+}
+
+// O5
+#[test]
+fn a_run_by_hand_says_where_its_record_is() {
+    let host = Host::new();
+    host.script("after_vm_destroy/10-x", "printf %4000s | tr ' ' y; echo");
+    let whole = "y".repeat(4000);
+    for words in [&["run", "qemu", "g", "release"][..], &["retry", "last"]] {
+        let said = host.text(words, 0);
+        for before in ["` shows all of it", "` has them)"] {
+            let command = proposed(&said, before);
+            let command: Vec<&str> = command.iter().map(String::as_str).collect();
+            assert_eq!(command[0], "show", "{words:?}: {said}");
+            let id = *command.last().unwrap();
+            let shown = host.text(&command, 0);
+            assert!(shown.contains(id), "{words:?}: {shown}");
+            assert_eq!(shown.contains(&whole), command.contains(&"--full"), "{command:?}");
+        }
+    }
+    host.file(
+        "hooks.d/later.yaml",
+        "events: after_vm_destroy\ncommand: /bin/true\nmode: detached\n",
+    );
+    let said = host.text(&["run", "qemu", "g", "release"], 0);
+    assert!(said.contains("after_vm_destroy/later is queued: `"), "{said}");
+    // where nothing is recorded, nothing is promised
+    host.settings("record: none\n");
+    let said = host.text(&["run", "qemu", "g", "release"], 0);
+    assert!(said.contains("`--output json` has them"), "{said}");
+    assert!(!said.contains("shows all of it"), "{said}");
+}
+
 // O5
 #[test]
 fn what_succeeded_is_found() {
@@ -300,6 +338,44 @@ fn what_is_gone_or_disabled_is_asked_about_first() {
         // today there is none
         host.text(&["retry", "--today", "--force", &id], 1);
         assert!(host.log().is_empty(), "{what}");
+    }
+}
+
+/// Whoever answers by an option reads what the question would have said.
+#[test]
+fn a_forced_retry_says_what_is_gone_or_disabled() {
+    let host = host("events: after_vm_destroy");
+    host.script("bin/y", ":");
+    register(&host, "y", "events: after_vm_destroy");
+    host.guest(RELEASE).run();
+    mend(&host);
+    let id = id(&host);
+    host.text(&["disable", "x"], 0);
+    fs::remove_file(host.hook("hooks.d/y.yaml")).unwrap();
+    let file = |name: &str| host.hook(format!("hooks.d/{name}.yaml")).display().to_string();
+    let runs = "what was registered then runs";
+    let disabled = format!("after_vm_destroy/x is disabled in {}; {runs}", file("x"));
+    let gone =
+        format!("after_vm_destroy/y isn't registered any more: {} is gone; {runs}", file("y"));
+    for (words, status, end) in [
+        (&["--force"][..], 0, ""),
+        (&["--force", "--dry-run"], 0, ""),
+        (&["--dry-run"], 0, ", with --force"),
+    ] {
+        let words = [&["retry", &id], words].concat();
+        let retried = host.json(&words, status);
+        let notes: Vec<&str> = retried["notes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|note| note["message"].as_str().unwrap())
+            .collect();
+        let said = host.text(&words, status);
+        for note in [&disabled, &gone] {
+            let note = format!("{note}{end}");
+            assert_eq!(notes.iter().filter(|it| **it == note).count(), 1, "{words:?}: {notes:#?}");
+            assert_eq!(said.matches(&note).count(), 1, "{words:?}: {said}");
+        }
     }
 }
 

@@ -128,6 +128,74 @@ fn who_may_not_look_is_told_how_to_ask() {
     is_denied(&host, &["list"], true);
 }
 
+/// One message is enough for who has no rights.
+#[test]
+fn who_may_not_change_is_told_once_how_to_ask() {
+    let Some(host) = system_host() else { return };
+    host.mode("state", 0o711).mode("run", 0o711).mode("hooks", 0o755);
+    host.script("bin/x", ":");
+    let script = host.hook("bin/x").display().to_string();
+    for words in [
+        &["new", "after_vm_start", "10-y"][..],
+        &["add", "script", &script, "--event", "before_vm_start"],
+        &["uninstall"],
+        &["bypass", "on", "--for", "1h"],
+    ] {
+        let output = ask(&host, words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains("; sudo hookmux "), "{words:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{words:?}: {said}");
+    }
+}
+
+/// What docs/json.md says of a dashboard that isn't root's (JSON 10).
+#[test]
+fn what_needs_no_rights_is_answered_and_sudo_takes_the_rest() {
+    let page = include_str!("../docs/json.md");
+    let (_, section) = page.split_once("## Without root").unwrap();
+    let (words, rules) = section.split_once("```text\n").unwrap();
+    let rules = rules.split("```").next().unwrap();
+    let Some(host) = system_host() else { return };
+    host.mode("state", 0o700).mode("run", 0o711);
+    host.file("../guard.yaml", "events: before_vm_start\ncommand: /bin/true\n");
+    host.text(&["list"], 0);
+    let (file, guest) = (host.path("guard.yaml"), host.path("guest.xml"));
+    let (file, guest) = (file.to_str().unwrap(), guest.to_str().unwrap());
+    host.mode("guard.yaml", 0o644).mode("guest.xml", 0o644);
+    for (named, line) in [
+        ("`events`", &["events", "--output", "json"][..]),
+        ("`schema`", &["schema", "list"]),
+        ("`check FILE`", &["check", file, "--output", "json"]),
+        ("`xml get`", &["xml", "get", "--file", guest, "name"]),
+        ("`list`", &["list", "--output", "json"]),
+    ] {
+        assert!(words.contains(named), "{named} is not in the page");
+        let output = ask(&host, line);
+        assert_eq!(output.status.code(), Some(0), "{line:?}: {output:?}");
+        assert!(!output.stdout.is_empty(), "{line:?}");
+    }
+    // what the rules allow are commands of hookmux, and each whole
+    let commands: Vec<&str> = rules.split("/usr/sbin/hookmux ").skip(1).collect();
+    assert!(commands.len() > 4 && !rules.contains('*'), "{rules}");
+    for command in commands {
+        let line: Vec<&str> =
+            command.split([',', '\n']).next().unwrap().split_whitespace().collect();
+        if line[0] == "watch" {
+            continue;
+        }
+        let output = host.hookmux(&line);
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{line:?}: {output:?}");
+        schema::judge(&line, &output.stdout);
+    }
+    fs::write(host.path("sudoers"), rules).unwrap();
+    let visudo = Command::new("visudo").args(["-c", "-q", "-f"]).arg(host.path("sudoers")).output();
+    match visudo {
+        Ok(output) => assert!(output.status.success(), "{output:?}"),
+        Err(_) => skip("there is no visudo, which judges the rules"),
+    }
+}
+
 #[test]
 fn what_a_user_cant_execute_runs_for_the_systems_daemon() {
     let Some(host) = system_host() else { return };

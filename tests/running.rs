@@ -66,7 +66,7 @@ fn a_hook_that_runs_is_seen_with_its_process_and_its_last_line() {
     for words in [
         "before_vm_start/70-loop runs for 0:",
         "│ step 1",
-        "before_vm_start/10-first: good",
+        "before_vm_start/10-first  ",
         "? before_vm_start/last: hasn't run yet",
         &format!("stop {id}` ends it"),
     ] {
@@ -272,6 +272,45 @@ fn watch_goes_on_where_it_had_stopped() {
     call.wait().succeeds();
 }
 
+/// What a command prints that has to end by itself; it has a minute.
+fn said_at_the_end(host: &Host, words: &[&str]) -> String {
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(binary_under_test()).arg("--hooks-dir").arg(host.hooks()).args(words);
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{words:?}: {output:?}");
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
+#[test]
+fn what_follows_ends_when_its_time_is_past() {
+    let host = Host::new();
+    host.script("before_vm_start/10-x", ":");
+    host.guest("prepare begin").run().succeeds();
+    let first = id_of(&newest(&host));
+    host.guest("prepare begin").run().succeeds();
+    let second = id_of(&newest(&host));
+    // an hour ago
+    let said = said_at_the_end(&host, &["watch", "--until", "1h"]);
+    assert!(said.contains("that time is past") && said.contains("log --until"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let said = said_at_the_end(&host, &["log", "-f", "--until", "1h"]);
+    assert!(!said.contains(&first), "{said}");
+    // what began before is told first
+    let said = said_at_the_end(&host, &["log", "-f", "--until", "now", "--output", "json"]);
+    assert!(said.contains(&first) && said.contains(&second), "{said}");
+    let watch = ["watch", "--since", &first, "--until", "now", "--done", "--output", "json"];
+    let said = said_at_the_end(&host, &watch);
+    let ids: Vec<Value> =
+        said.lines().map(|line| schema::read(&["watch"], line.as_bytes())["id"].clone()).collect();
+    assert_eq!(ids, [json!(second)], "{said}");
+    // one that is still to come
+    let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
+    let soon = humantime::format_rfc3339_millis(soon).to_string();
+    for words in [&["watch", "--until", &soon][..], &["log", "-f", "--until", &soon]] {
+        said_at_the_end(&host, words);
+    }
+}
+
 /// A command, and its lines.
 fn lines(host: &Host, words: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
     let _writing = writing();
@@ -355,6 +394,53 @@ fn stop_ends_a_call_as_sigterm_does() {
         let said = host.text(&["stop", &id, "--yes"], 1);
         assert!(said.contains("is over; no call is running"), "{said}");
     }
+}
+
+#[test]
+fn last_means_the_newest_call_that_runs() {
+    let host = Host::new();
+    host.script("after_vm_launch/70-loop", &format!("{WAITS}; sleep 60"));
+    let said = host.text(&["stop", "last", "--yes"], 1);
+    assert!(said.contains("no call is running"), "{said}");
+    let (call, head) = waiting(&host, "started begin");
+    // a newer one that is over isn't meant
+    host.script("after_vm_destroy/10-x", ":");
+    host.guest("release end").run().succeeds();
+    assert_eq!(newest(&host)["operation"], "release");
+    let error = host.json(&["stop", "last"], 2);
+    assert!(error["error"]["message"].as_str().unwrap().contains("started g"), "{error:#}");
+    let stopped = host.json(&["stop", "last", "--yes"], 0);
+    assert_eq!(stopped["id"], head["id"], "{stopped:#}");
+    call.wait();
+    let said = host.text(&["stop", "last", "--yes"], 1);
+    assert!(said.contains("no call is running") && !said.contains("is over"), "{said}");
+    let help = host.text(&["stop", "--help"], 0);
+    let help: Vec<&str> = help.split_whitespace().collect();
+    assert!(help.join(" ").contains("`last`, the newest that is running"), "{help:?}");
+}
+
+/// At night one knows the guest that hangs, and no id.
+#[test]
+fn a_guest_names_its_call_that_runs() {
+    let host = Host::new();
+    host.script("after_vm_launch/70-loop", &format!("{WAITS}; sleep 60"));
+    let (call, head) = waiting(&host, "started begin");
+    for words in [&["stop", "g", "--dry-run"][..], &["stop", "last", "--dry-run"]] {
+        let said = host.text(words, 0);
+        for part in ["started g", "The hook will be ended", "nothing was ended: --dry-run"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let stopped = host.json(words, 0);
+        assert_eq!((&stopped["id"], &stopped["state"]), (&head["id"], &json!("running")));
+        assert_eq!((&stopped["changed"], &stopped["dry_run"]), (&json!(true), &json!(true)));
+    }
+    // nothing was done, and nobody did it
+    assert_eq!(newest(&host)["state"], "running");
+    assert_eq!(host.json(&["log", "--audit"], 0)["acts"], json!([]));
+    assert!(host.text(&["stop", "h", "--yes"], 1).contains("no running call of it; running: "));
+    let stopped = host.json(&["stop", "g", "--yes"], 0);
+    assert_eq!((&stopped["id"], &stopped["dry_run"]), (&head["id"], &json!(false)));
+    call.wait();
 }
 
 #[test]

@@ -389,7 +389,7 @@ fn an_undo_that_was_interrupted_runs_again_and_is_told_so() {
 }
 
 /// A document of a network's call that libvirt sent, with a port of this uuid.
-fn network(call: &str, port: &str) -> Vec<u8> {
+pub fn network(call: &str, port: &str) -> Vec<u8> {
     let document = String::from_utf8(capture("11.3.0", &format!("network.{call}"))).unwrap();
     ["f1cc14c1-3cde-4682-bbbc-f14efe8bf951", "8719c9e6-4f94-4f89-8e27-55df1b1f74bf"]
         .iter()
@@ -704,6 +704,12 @@ fn what_is_owed_is_shown_and_worked_off_by_hand() {
     assert_eq!(hooks(&list, "state"), ["owed"; 3]);
     assert!(list["undos"][0]["last"].as_str().unwrap().contains("exit status 4"), "{list:#}");
     assert!(host.text(&["undo", "--list"], 0).contains("owed: exit status 4"));
+    // a retry runs no undo, so none is advised
+    let shown = host.text(&["show", "last"], 0);
+    assert!(shown.contains("undo --guest g` tries it again"), "{shown}");
+    assert!(!shown.contains(" retry "), "{shown}");
+    let said = host.text(&["retry", "last"], 1);
+    assert!(said.contains("only undos ran in ") && said.contains("undo --list"), "{said}");
     remove(&host, "a-undo.fails");
     let said = host.text(&["undo"], 1);
     assert!(said.contains("1 undone, 0 left.") && said.contains("(undo): exit status 4"), "{said}");

@@ -14,10 +14,10 @@ use crate::undo::{
 };
 
 /// Somebody who holds a lock.
-struct Holder(Child);
+pub struct Holder(Child);
 
 impl Holder {
-    fn of(file: &Path) -> Holder {
+    pub fn of(file: &Path) -> Holder {
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         let mut child = Command::new("sh")
             .args(["-c", "exec 9>>\"$1\"; flock 9; echo held; read line", "sh"])
@@ -31,17 +31,17 @@ impl Holder {
     }
 
     /// That of the ledger of guest `g`.
-    fn of_ledger(host: &Host) -> Holder {
+    pub fn of_ledger(host: &Host) -> Holder {
         Holder::of(&host.path(format!("run/undo-locks/qemu-{UUID}")))
     }
 
-    fn release(mut self) {
+    pub fn release(mut self) {
         drop(self.0.stdin.take());
         self.0.wait().unwrap();
     }
 }
 
-fn states(host: &Host) -> Vec<String> {
+pub fn states(host: &Host) -> Vec<String> {
     let list = host.json(&["undo", "--list"], 0);
     let all = list["undos"].as_array().unwrap().iter();
     all.map(|one| one["state"].as_str().unwrap().to_owned()).collect()
@@ -62,7 +62,7 @@ fn holders(host: &Host) -> usize {
 }
 
 /// The id of the newest execution: `last` passes over what follows from others.
-fn newest(host: &Host) -> String {
+pub fn newest(host: &Host) -> String {
     let log = host.json(&["log", "-n", "1"], 0);
     log["executions"][0]["id"].as_str().unwrap().to_owned()
 }
@@ -227,6 +227,8 @@ fn all_undos_of_a_network_and_its_ports_have_one_time_together() {
     call_network(&host, "stopped.end", "", 0);
     assert_eq!(host.log(), ["undoing"], "the second one had no time");
     assert_eq!(states(&host), ["due"; 2]);
+    let names = owed_names(&host);
+    assert!(names.iter().all(|name| name.contains(".due")), "a full disk forgets none: {names:?}");
     touch(&host, "quick");
     busy.release();
     until("the worker takes them back", || owed(&host) == 0);

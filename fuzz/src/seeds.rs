@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::{Map, Value};
+
 use crate::bytes::MAX_INPUT_BYTES;
 
 /// A file of the source tree.
@@ -43,6 +45,11 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
             _ => {}
         }
     }
+}
+
+/// The bytes of those that are objects of JSON which a target wants.
+pub fn objects(seeds: &[Seed], wants: impl Fn(&Map<String, Value>) -> bool) -> Vec<Vec<u8>> {
+    bytes(seeds, |seed| serde_json::from_slice(&seed.bytes).is_ok_and(|object| wants(&object)))
 }
 
 /// The bytes of those that a target wants.

@@ -69,7 +69,13 @@ pub(crate) fn inject(place: &str) {
         Ok("loop") => loop {
             std::hint::black_box(0);
         },
-        Ok("wait") => std::thread::sleep(std::time::Duration::from_secs(600)),
+        Ok("wait") => {
+            // the file says that it waits
+            if let Some(path) = std::env::var_os("HOOKMUX_FAULT_FILE") {
+                let _ = std::fs::write(path, "");
+            }
+            std::thread::sleep(std::time::Duration::from_secs(600));
+        }
         _ => {}
     }
 }

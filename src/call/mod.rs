@@ -311,7 +311,10 @@ fn end_ledger(
         false => ledger.end(call, end, &mut undo_tools(occasion, observer)),
     };
     answer.add_undos(call, failures);
-    let started = match ledger.has_work {
+    let has_work = ledger.has_work;
+    // a worker that finds the lock held would come back later
+    ledger.release();
+    let started = match has_work {
         true => undo::worker::start(&occasion.settings.hooks_dir),
         false => Ok(()),
     };
@@ -419,7 +422,8 @@ impl Hooks<'_> {
         observer.observe(execution, &Notice::Planned(planned));
         watchdog::progress();
         if watchdog::is_active() {
-            take_over::prepare(occasion);
+            let ends = ledger.as_deref().map(CallLedger::ending).unwrap_or_default();
+            take_over::prepare(occasion, ends);
         }
         let mut exchange = occasion.exchange();
         let mut ran = RunResult::default();

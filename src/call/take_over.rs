@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::Answer;
 use crate::call::{door, fault};
-use crate::document::file::{self, DocumentPlace};
+use crate::document::file;
+use crate::document::input_file::InputFile;
 use crate::libvirt::Driver;
 use crate::machine::sys;
 use crate::observer::{HookIdentity, HookRun, Notice, Observer, Tee};
@@ -28,6 +29,7 @@ use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIMEOUT;
 use crate::state::Dir;
+use crate::undo::call_ledger::Ending;
 use crate::undo::{ledger, worker};
 use crate::verdict;
 
@@ -48,10 +50,13 @@ struct HandedOverCall {
     hooks_dir: PathBuf,
     runtime_dir: PathBuf,
     event: Option<EventFacts>,
+    /// Whose lives are over with this call.
+    #[serde(default)]
+    ends: Ending,
 }
 
 /// Prepares the data for the program that takes over, before the first hook of a call starts.
-pub(crate) fn prepare(occasion: &Occasion<'_>) {
+pub(crate) fn prepare(occasion: &Occasion<'_>, ends: Ending) {
     let (execution, settings) = (&occasion.execution, occasion.settings);
     let call = HandedOverCall {
         id: execution.id.clone(),
@@ -62,6 +67,7 @@ pub(crate) fn prepare(occasion: &Occasion<'_>) {
         hooks_dir: settings.hooks_dir.clone(),
         runtime_dir: settings.runtime_dir.unchecked_path().to_path_buf(),
         event: EventFacts::of(occasion),
+        ends,
     };
     let call = serde_json::to_vec(&call).unwrap_or_default();
     sys::prepare_take_over(&[b"hookmux", WORD.as_bytes()], &[], call);
@@ -146,7 +152,8 @@ fn finish(left: Handover) {
     let answer = if status == 0 { Answer::default() } else { Answer::error(status, stderr) };
     door::keep(recorder, journal, &answer, &call.hooks_dir);
     if ledger::Ledger::may_exist(&runtime_dir) {
-        // what has begun is the worker's now; without it, the next call's
+        call.ends.mark_due(&runtime_dir, status != 0);
+        // what has begun, and what is over, is the worker's now; without it, the next call's
         let _ = worker::start(&call.hooks_dir);
     }
     // leftovers of the crashed process
@@ -163,11 +170,16 @@ fn roll_back(
     observer: &mut dyn Observer,
 ) {
     let program = rollback.job.program();
-    let directory = file::place(runtime_dir, &rollback.run);
+    // if the file can't be made, the rollback runs without it: most rollbacks don't read it
+    let document = rollback.document.as_ref();
+    let document = document.and_then(|document| {
+        let place = file::place(runtime_dir, &rollback.run);
+        InputFile::make(place, &document.0, rollback.job.owner()).ok()
+    });
     let ended = if Instant::now() >= ends {
         Err((TIMED_OUT, "not run: the time for rollbacks was over".to_owned()))
     } else {
-        start(rollback, supervisor, &directory, ends)
+        start(rollback, supervisor, document.as_ref(), ends)
             .map_err(|error| {
                 (crate::process::exit_status::OWN_ERROR, format!("can't be started: {error}"))
             })
@@ -180,9 +192,7 @@ fn roll_back(
                 supervisor.run(vec![job], &mut progress).pop()
             })
     };
-    if rollback.document.is_some() {
-        file::remove(&directory);
-    }
+    drop(document);
     let (ended, fault) = match ended {
         Ok(ended) => {
             let fault = ended.as_ref().and_then(verdict::failure_of);
@@ -209,14 +219,10 @@ fn roll_back(
 fn start(
     rollback: &LeftRollback,
     supervisor: &Supervisor,
-    directory: &DocumentPlace,
+    document: Option<&InputFile>,
     ends: Instant,
 ) -> io::Result<crate::process::job::Job> {
-    // if the file can't be made, the rollback runs without it: most rollbacks don't read it
-    let document = rollback.document.as_ref().filter(|document| {
-        file::make_private(directory, &document.0, rollback.job.owner()).is_ok()
-    });
-    let path = document.map(|_| directory.named().join(file::FILE_NAME));
+    let path = document.map(InputFile::path);
     let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
     rollback.job.job(&rollback.run, path, supervisor.null()?, ends)
 }

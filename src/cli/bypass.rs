@@ -24,10 +24,7 @@ pub(super) fn run(
     let mut trust = Trust::new(place.surroundings.user);
     check_options(arguments)?;
     if arguments.turn == Some(BypassSwitch::On) {
-        let calls = arguments.guest.as_ref().map_or_else(
-            || "any call of this host".to_owned(),
-            |guest| format!("calls about {guest}"),
-        );
+        let calls = calls(arguments.guest.as_ref());
         let question = if arguments.this_boot {
             format!("No hook runs for {calls} until the host is restarted.")
         } else {
@@ -152,6 +149,11 @@ pub(super) fn warning(entry: &BypassEntry, hooks_dir: &Path) -> String {
     format!("THE EMERGENCY SWITCH IS ON: {}", describe(entry, hooks_dir))
 }
 
+/// Says for which calls no hook runs.
+fn calls(guest: Option<&String>) -> String {
+    guest.map_or_else(|| "any call of this host".to_owned(), |guest| format!("calls about {guest}"))
+}
+
 /// Describes which calls run no hooks, and how long.
 pub(super) fn describe(entry: &BypassEntry, hooks_dir: &Path) -> String {
     let fix = entry.way_out(hooks_dir);
@@ -164,7 +166,7 @@ pub(super) fn describe(entry: &BypassEntry, hooks_dir: &Path) -> String {
     let why = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!(
         "no hook runs for {}, {until} (since {}{by}{why})",
-        entry.whose(),
+        calls(entry.guest.as_ref()),
         time::local(entry.since)
     )
 }

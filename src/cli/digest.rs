@@ -12,12 +12,14 @@ use serde::Serialize;
 use super::inventory::Inventory;
 use super::inventory::listed::{self, HookState, Listed};
 use super::register::module_file::CalledFunction;
+use super::register::written::without_header;
 use super::{CommandPlace, rights};
+use crate::config::registration::NamedFile;
 use crate::config::surroundings::DEFAULT_RUNTIME_DIR;
-use crate::config::{self, LoadedSettings, Registration, Settings};
+use crate::config::{self, LoadedSettings, Registration};
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::{clock, files};
-use crate::record::digest;
+use crate::record::digest::{self, ModuleFiles};
 use crate::trust::Trust;
 
 /// The largest program that is read; even large ones are smaller.
@@ -45,11 +47,17 @@ struct DigestedHook {
     order: Option<usize>,
     style: Option<&'static str>,
     program: Option<String>,
-    /// The text of its registration.
+    /// The text of its registration, without the comment that says how it was made.
     registration: Option<String>,
     /// What else its registration names: the file of its module, the script of its interpreter, its other
     /// programs, its file with variables.
     more: Vec<Option<String>>,
+}
+
+/// A digest, and which files of modules are in it.
+pub(super) struct HostDigest {
+    pub value: String,
+    modules: ModuleFiles,
 }
 
 /// The digests of files, each read once.
@@ -76,27 +84,19 @@ impl Files {
         Ok(digest)
     }
 
+    /// Returns the digests of what a registration names. `module` is the file of the function that it calls.
     fn of_registration(
         &mut self,
         registration: &Registration,
-        settings: &Settings,
+        module: Option<&Path>,
     ) -> anyhow::Result<Vec<Option<String>>> {
-        let mut more = Vec::new();
-        if let Some(module) = CalledFunction::of(registration, &settings.hooks_dir) {
-            more.extend(module.file.map(|file| self.digest(&file, MAX_SCRIPT_BYTES)).transpose()?);
-        }
-        // /usr/bin/python3 /srv/hook.py
-        let script = registration.command.get(1).map(Path::new).filter(|path| path.is_absolute());
-        more.extend(script.map(|path| self.digest(path, MAX_SCRIPT_BYTES)).transpose()?);
-        for command in [&registration.check, &registration.rollback, &registration.undo] {
-            let program = command.as_ref().and_then(|command| command.first()).map(Path::new);
-            more.push(
-                program.map(|path| self.digest(path, MAX_PROGRAM_BYTES)).transpose()?.flatten(),
-            );
-        }
-        let variables = registration.environment_file.as_deref();
-        more.extend(variables.map(|path| self.digest(path, MAX_SCRIPT_BYTES)).transpose()?);
-        Ok(more)
+        let module = module.map(|path| NamedFile { path, is_program: false });
+        let files = std::iter::once(module).chain(registration.named_files());
+        let digests = files.map(|file| {
+            let Some(NamedFile { path, is_program }) = file else { return Ok(None) };
+            self.digest(path, if is_program { MAX_PROGRAM_BYTES } else { MAX_SCRIPT_BYTES })
+        });
+        digests.collect()
     }
 }
 
@@ -108,12 +108,18 @@ pub(super) fn compute(
     place: &CommandPlace,
     loaded: &LoadedSettings,
     hooks: &[Listed],
-) -> anyhow::Result<String> {
+) -> anyhow::Result<HostDigest> {
     let settings = &loaded.settings;
     let mut files = Files::default();
+    let mut modules = ModuleFiles::new();
     let mut digested = Vec::new();
     for hook in hooks.iter().filter(|hook| counts(hook)) {
         let registered = hook.registered.as_deref();
+        let called = registered.and_then(|one| CalledFunction::of(one, &settings.hooks_dir));
+        let module = called.and_then(|called| called.file);
+        if let Some((one, file)) = registered.zip(module.as_deref()) {
+            modules.insert(one.name.clone(), file.as_os_str().into());
+        }
         digested.push(DigestedHook {
             place: hook.place.clone(),
             hook: hook.label.clone(),
@@ -121,9 +127,9 @@ pub(super) fn compute(
             order: hook.order,
             style: hook.style.map(crate::hook::Style::name),
             program: files.digest(&hook.path, MAX_PROGRAM_BYTES)?,
-            registration: registered.map(|one| one.written.sha256.clone()),
+            registration: registered.map(|one| digest_of_text(&one.written.text)),
             more: match registered {
-                Some(one) => files.of_registration(one, settings)?,
+                Some(one) => files.of_registration(one, module.as_deref())?,
                 None => Vec::new(),
             },
         });
@@ -139,7 +145,12 @@ pub(super) fn compute(
         is_broken: loaded.problem.is_some(),
         hooks: digested,
     };
-    Ok(files::sha256(&serde_json::to_vec(&digested)?))
+    Ok(HostDigest { value: files::sha256(&serde_json::to_vec(&digested)?), modules })
+}
+
+/// Returns the digest of a registration's text. Who registered it, and from which file, decides nothing.
+fn digest_of_text(text: &str) -> String {
+    files::sha256(without_header(text).as_bytes())
 }
 
 /// Tells whether a hook decides what a call does: it runs, or makes the call fail.
@@ -152,7 +163,7 @@ fn counts(hook: &Listed) -> bool {
 
 /// Keeps a digest for the records of calls, if this host has records. `computed_us` is the time before the first
 /// file was read, in microseconds since 1970.
-pub(super) fn keep(loaded: &LoadedSettings, digest: &str, computed_us: u64) {
+pub(super) fn keep(loaded: &LoadedSettings, digest: &HostDigest, computed_us: u64) {
     let settings = &loaded.settings;
     // of broken settings, the directories may be others than those that calls use
     if loaded.problem.is_some() || !settings.hooks_dir.is_dir() {
@@ -164,7 +175,7 @@ pub(super) fn keep(loaded: &LoadedSettings, digest: &str, computed_us: u64) {
         return;
     }
     // without it, records have no digest
-    let _ = digest::keep(settings, digest, computed_us);
+    let _ = digest::keep(settings, &digest.value, digest.modules.clone(), computed_us);
 }
 
 /// Computes the digest again after a command has changed something, and keeps it. Where that can't be done,

@@ -82,6 +82,10 @@ pub(crate) const EXAMPLES: &[(&str, &[(&str, &str)])] = &[
             ("hookmux show last", "the newest call"),
             ("hookmux show --failed --guest web1", "the newest that failed of a guest"),
             ("hookmux show before_vm_start/10-net", "a hook, and its executions"),
+            (
+                "hookmux show --failed --html > web1.html",
+                "the newest that failed, as a file to send",
+            ),
         ],
     ),
     (
@@ -234,6 +238,10 @@ fn text(examples: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use clap::error::ErrorKind;
 
     use super::*;
 
@@ -264,6 +272,63 @@ mod tests {
             let parsed = command().try_get_matches_from(&words);
             assert!(parsed.is_ok(), "{line}: {parsed:?}");
         }
+    }
+
+    /// The text of a page, without its blocks.
+    fn prose(page: &str) -> String {
+        let mut is_code = false;
+        let lines = page.lines().filter(|line| {
+            let is_fence = line.trim_start().starts_with("```");
+            is_code ^= is_fence;
+            !is_code && !is_fence
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Blocks are run by tests/pages.rs; this is about what stands between backquotes.
+    #[test]
+    fn every_command_in_the_text_of_a_page_is_understood() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let pages = docs.chain([root.join("README.md"), root.join("SECURITY.md")]);
+        let (mut seen, mut wrong) = (0, Vec::new());
+        for page in pages {
+            let text = prose(&fs::read_to_string(&page).unwrap());
+            for span in text.split('`').skip(1).step_by(2) {
+                let span = span.strip_prefix("sudo ").unwrap_or(span);
+                // a choice, a redirection, a part left out, several commands
+                let is_plain = !span.contains(['[', '|', '<', '>', '…', '&']);
+                // `help --all` is answered before anything is parsed
+                if !span.starts_with("hookmux ") || !is_plain || span == "hookmux help --all" {
+                    continue;
+                }
+                seen += 1;
+                let words = shlex::split(span).unwrap_or_default();
+                let words = words.iter().map(|word| match word.as_str() {
+                    "COMMAND" | "OUTPUT" => "list",
+                    "D" => "qemu",
+                    "SHELL" => "bash",
+                    "VERSION" => "0.1.0",
+                    word => word,
+                });
+                let is_wrong = command().try_get_matches_from(words).is_err_and(|error| {
+                    // the bare name of a command is no mistake
+                    !matches!(
+                        error.kind(),
+                        ErrorKind::DisplayHelp
+                            | ErrorKind::DisplayVersion
+                            | ErrorKind::MissingRequiredArgument
+                            | ErrorKind::MissingSubcommand
+                            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+                    )
+                });
+                if is_wrong {
+                    wrong.push(format!("{}: {span}", page.display()));
+                }
+            }
+        }
+        assert!(seen > 200, "only {seen} commands were found");
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod typed;
 mod undo;
 mod unified_diff;
 mod usage;
+mod wrap;
 pub(crate) mod xml;
 
 use std::env;
@@ -83,7 +84,7 @@ pub fn main() -> ! {
     };
     let format = arguments.format();
     let view = &arguments.view;
-    output.set(view.color, view.wide);
+    output.set(view.color, view.wide, view.time);
     if format == Format::Text && arguments.may_be_long() && !view.no_pager {
         output.page();
     }

@@ -12,6 +12,8 @@ use super::json::shape::Object;
 use super::pager::Pager;
 use super::table::{self, Column, GAP_CELLS, Shortening};
 use super::terminal::{self, ColorChoice, Terminal};
+use super::time::TimeStyle;
+use super::wrap;
 use crate::machine::sanitize;
 
 /// The colour or style of a text on a terminal.
@@ -23,6 +25,10 @@ pub(crate) enum Tone {
     Good,
     Warning,
     Bad,
+    /// What takes back what a hook of a failed call did.
+    Rollback,
+    /// What takes it back at the end of a guest's life.
+    Undo,
 }
 
 impl Tone {
@@ -34,6 +40,8 @@ impl Tone {
             Tone::Good => "\x1b[32m",
             Tone::Warning => "\x1b[33m",
             Tone::Bad => "\x1b[31m",
+            Tone::Rollback => "\x1b[35m",
+            Tone::Undo => "\x1b[36m",
         }
     }
 }
@@ -59,11 +67,16 @@ pub(crate) fn shortened<'a>(line: &'a str, all: &str) -> Cow<'a, str> {
     format!("{shown}… ({more} more characters; {all})").into()
 }
 
+/// The least room for a sentence that is broken into lines.
+const MIN_SENTENCE_CELLS: usize = 30;
+
 /// Standard output and error.
 pub(crate) struct Output {
     terminal: Terminal,
     /// Whether everything is shown, however wide.
     is_wide: bool,
+    /// How times are shown, if the command line says so.
+    times: Option<TimeStyle>,
     pager: Option<Pager>,
     /// Whether work must be finished even if the reader has gone.
     ignores_closed_output: bool,
@@ -77,6 +90,7 @@ impl Output {
         Output {
             terminal: Terminal::of_stdout(),
             is_wide: false,
+            times: None,
             pager: None,
             ignores_closed_output: false,
             is_closed: false,
@@ -85,9 +99,10 @@ impl Output {
     }
 
     /// Sets what the command line says about it.
-    pub(crate) fn set(&mut self, color: ColorChoice, is_wide: bool) {
+    pub(crate) fn set(&mut self, color: ColorChoice, is_wide: bool, times: Option<TimeStyle>) {
         self.terminal = self.terminal.with(color);
         self.is_wide = is_wide;
+        self.times = times;
     }
 
     /// Shows with a pager, from here on, what is longer than the screen.
@@ -102,6 +117,11 @@ impl Output {
         }
     }
 
+    /// Returns how tables show times: as the user wants it, else in this way.
+    pub(crate) fn times(&self, usual: TimeStyle) -> TimeStyle {
+        self.times.unwrap_or(usual)
+    }
+
     /// Tells whether everything is wanted, however wide.
     pub(crate) fn is_wide(&self) -> bool {
         self.is_wide
@@ -112,16 +132,50 @@ impl Output {
         self.terminal.size.filter(|_| !self.is_wide).map(|size| size.columns)
     }
 
+    /// Breaks a sentence into the lines that the terminal has room for: the first begins with one text, the others with
+    /// the other. Where nothing is shortened it is one line.
+    pub(crate) fn wrapped(&self, first: &str, others: &str, sentence: &str) -> Vec<String> {
+        let Some(width) = self.width() else { return vec![format!("{first}{sentence}")] };
+        let room = width.saturating_sub(table::cells(first).max(table::cells(others)));
+        let sentence = sanitize::line(sentence.as_bytes());
+        let mut lines = wrap::lines(&sentence, room.max(MIN_SENTENCE_CELLS), "");
+        for (index, line) in lines.iter_mut().enumerate() {
+            line.insert_str(0, if index == 0 { first } else { others });
+        }
+        lines
+    }
+
     /// Prints a line for people. Control characters in it are replaced, so that it stays one line.
     pub(crate) fn line(&mut self, text: &str) {
         let text = self.shown(sanitize::printed_line(text));
         self.write(&format!("{text}\n"));
     }
 
+    /// Prints a sentence, on a terminal in lines that fit it; those after the first begin with this many blanks.
+    pub(crate) fn sentence(&mut self, indent: usize, text: &str) {
+        let text = sanitize::printed_line(text);
+        match self.width() {
+            Some(available) => {
+                let lines = wrap::lines(&text, available, &" ".repeat(indent));
+                lines.iter().for_each(|line| self.line(line));
+            }
+            None => self.line(&text),
+        }
+    }
+
     /// Prints a line in a tone.
     pub(crate) fn toned(&mut self, tone: Tone, text: &str) {
         let text = self.paint(tone, &self.shown(sanitize::printed_line(text)));
         self.write(&format!("{text}\n"));
+    }
+
+    /// Prints a line whose parts have tones of their own.
+    pub(crate) fn pieces(&mut self, pieces: &[(Tone, String)]) {
+        let piece = |(tone, text): &(Tone, String)| {
+            self.paint(*tone, &self.shown(sanitize::printed_line(text)))
+        };
+        let line: String = pieces.iter().map(piece).collect();
+        self.write(&format!("{}\n", line.trim_end()));
     }
 
     /// Prints a line of a tree: the branches stay plain.
@@ -210,41 +264,68 @@ impl Output {
         if self.terminal.is_ascii { terminal::as_ascii(&text) } else { text }
     }
 
-    /// Prints rows under titles, with aligned columns. On a terminal that is too narrow, times, ids, names and
-    /// sentences are shortened.
+    /// Prints a table with these titles.
     pub(crate) fn table<'a, C: Into<Column<'a>> + Copy>(&mut self, head: &[C], rows: &[Vec<Cell>]) {
-        let clean = |cell: &Cell| Cell(self.shown(sanitize::line(cell.0.as_bytes())), cell.1);
-        let mut columns: Vec<Column> = head.iter().map(|column| (*column).into()).collect();
-        let mut table: Vec<Vec<Cell>> =
-            rows.iter().map(|row| row.iter().map(clean).collect()).collect();
-        let measured = |table: &[Vec<Cell>]| -> Vec<Vec<usize>> {
-            let cells = |row: &Vec<Cell>| row.iter().map(|cell| table::cells(&cell.0)).collect();
-            table.iter().map(cells).collect()
+        let laid_out = self.lay_out(head, rows);
+        let widths = laid_out.widths(self.width());
+        self.table_row(&laid_out.columns, &widths, &laid_out.titles());
+        laid_out.rows.iter().for_each(|row| self.table_row(&laid_out.columns, &widths, row));
+    }
+
+    /// Prints a table whose neighbouring rows often have the same first cell. On a narrow terminal such a cell is a line
+    /// of its own above its rows, so that the others have more room.
+    pub(crate) fn grouped_table(&mut self, head: &[&str], rows: &[Vec<Cell>]) {
+        let laid_out = self.lay_out(head, rows);
+        let Some(available) = self.width().filter(|width| laid_out.natural_width() > *width) else {
+            return self.table(head, rows);
         };
-        if let Some(available) = self.width() {
-            // a column without anything in it only takes room
-            for index in (0..columns.len()).rev() {
-                let is_empty =
-                    |row: &Vec<Cell>| row.get(index).is_none_or(|cell| cell.0.is_empty());
-                if !table.is_empty() && table.iter().all(is_empty) {
-                    columns.remove(index);
-                    table
-                        .iter_mut()
-                        .filter(|row| index < row.len())
-                        .for_each(|row| drop(row.remove(index)));
-                }
+        let groups: Vec<&str> =
+            rows.iter().map(|row| row.first().map_or("", |cell| &*cell.0)).collect();
+        let rows: Vec<Vec<Cell>> =
+            rows.iter().map(|row| row.iter().skip(1).cloned().collect()).collect();
+        let laid_out = self.lay_out(head.get(1..).unwrap_or_default(), &rows);
+        let indentation = " ".repeat(GAP_CELLS);
+        let widths = laid_out.widths(Some(available.saturating_sub(GAP_CELLS)));
+        self.write(&indentation);
+        self.table_row(&laid_out.columns, &widths, &laid_out.titles());
+        let mut last = None;
+        for (group, row) in groups.into_iter().zip(&laid_out.rows) {
+            if last != Some(group) {
+                let shown =
+                    table::fit(&sanitize::line(group.as_bytes()), available, Shortening::Middle);
+                self.toned(Tone::Bold, &shown);
+                last = Some(group);
             }
-            let natural = table::widths(&columns, &measured(&table), None);
-            let gaps = GAP_CELLS * columns.len().saturating_sub(1);
-            if natural.iter().sum::<usize>() + gaps > available {
-                leave_out_dates(&columns, &mut table);
-            }
+            self.write(&indentation);
+            self.table_row(&laid_out.columns, &widths, row);
         }
-        let widths = table::widths(&columns, &measured(&table), self.width());
-        let titles: Vec<Cell> =
-            columns.iter().map(|column| Cell(column.title.to_owned(), Tone::Bold)).collect();
-        self.table_row(&columns, &widths, &titles);
-        table.iter().for_each(|row| self.table_row(&columns, &widths, row));
+    }
+
+    /// Cleans the cells of a table, and leaves out what a narrow terminal has no room for.
+    fn lay_out<'a, C: Into<Column<'a>> + Copy>(
+        &self,
+        head: &[C],
+        rows: &[Vec<Cell>],
+    ) -> LaidOut<'a> {
+        let clean = |cell: &Cell| Cell(self.shown(sanitize::line(cell.0.as_bytes())), cell.1);
+        let columns = head.iter().map(|column| (*column).into()).collect();
+        let rows = rows.iter().map(|row| row.iter().map(clean).collect()).collect();
+        let mut laid_out = LaidOut { columns, rows };
+        let Some(available) = self.width() else { return laid_out };
+        // a column without anything in it only takes room
+        laid_out.leave_out(|laid_out, index| {
+            let is_empty = |row: &Vec<Cell>| row.get(index).is_none_or(|cell| cell.0.is_empty());
+            !laid_out.rows.is_empty() && laid_out.rows.iter().all(is_empty)
+        });
+        if laid_out.natural_width() > available {
+            leave_out_dates(&laid_out.columns, &mut laid_out.rows);
+        }
+        if laid_out.natural_width() > available {
+            laid_out.leave_out(|laid_out, index| {
+                laid_out.columns.get(index).is_some_and(|column| column.is_left_out)
+            });
+        }
+        laid_out
     }
 
     /// Prints one row of a table whose other rows come later.
@@ -254,7 +335,12 @@ impl Output {
             row.iter().zip(columns.iter().zip(widths)).enumerate()
         {
             let text = sanitize::line(cell.0.as_bytes());
-            let text = self.shown(table::fit(&text, *width, column.shortening));
+            // without a terminal nothing is shortened, however wide: the rows to come aren't known
+            let text = match self.width() {
+                Some(_) => table::fit(&text, *width, column.shortening),
+                None => text,
+            };
+            let text = self.shown(text);
             let blanks = " ".repeat(width.saturating_sub(table::cells(&text)));
             let text = self.paint(cell.1, &text);
             if index > 0 {
@@ -266,6 +352,41 @@ impl Output {
             }
         }
         self.write(&format!("{}\n", line.trim_end()));
+    }
+}
+
+/// A table that is ready to be printed.
+struct LaidOut<'a> {
+    columns: Vec<Column<'a>>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl LaidOut<'_> {
+    fn titles(&self) -> Vec<Cell> {
+        self.columns.iter().map(|column| Cell(column.title.to_owned(), Tone::Bold)).collect()
+    }
+
+    fn widths(&self, available: Option<usize>) -> Vec<usize> {
+        let cells = |row: &Vec<Cell>| row.iter().map(|cell| table::cells(&cell.0)).collect();
+        let measured: Vec<Vec<usize>> = self.rows.iter().map(cells).collect();
+        table::widths(&self.columns, &measured, available)
+    }
+
+    /// Returns how wide it is where nothing is shortened.
+    fn natural_width(&self) -> usize {
+        let gaps = GAP_CELLS * self.columns.len().saturating_sub(1);
+        self.widths(None).iter().sum::<usize>() + gaps
+    }
+
+    /// Leaves out columns.
+    fn leave_out(&mut self, is_left_out: impl Fn(&Self, usize) -> bool) {
+        for index in (0..self.columns.len()).rev() {
+            if is_left_out(self, index) {
+                self.columns.remove(index);
+                let rows = self.rows.iter_mut().filter(|row| index < row.len());
+                rows.for_each(|row| drop(row.remove(index)));
+            }
+        }
     }
 }
 

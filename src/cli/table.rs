@@ -26,6 +26,8 @@ pub(crate) struct Column<'a> {
     pub title: &'a str,
     pub is_right_aligned: bool,
     pub shortening: Shortening,
+    /// Whether it is left out where the terminal is too narrow, as another column says the most important of it.
+    pub is_left_out: bool,
     /// The smallest width to which it is shortened, in cells; and the smallest where that isn't enough.
     least: [usize; 2],
 }
@@ -46,14 +48,18 @@ impl<'a> From<&'a str> for Column<'a> {
             "ID" | "JOB" => (Shortening::Start, [ID_CELLS; 2]),
             "TIME" => (Shortening::SharedDate, [0; 2]),
             "EVENT" => (Shortening::Middle, [EVENT_CELLS; 2]),
-            "CALL" | "HOOKS" => (Shortening::End, [12, 12]),
+            "CALL" => (Shortening::End, [12, 12]),
             "HOOK" | "OBJECT" | "GUEST" | "NAME" | "ROOT" | "RUNS" | "COMMAND" | "DEVICE"
             | "FOR" => (Shortening::Middle, [12, 8]),
-            "RESULT" | "WHY" | "MORE" | "WHAT" | "WHEN" | "REASON" | "WHAT FOR" | "LAST"
-            | "HERE" => (Shortening::End, [24, 14]),
+            // it begins with what happened, and ends with the hook's own words
+            "RESULT" => (Shortening::Middle, [36, 14]),
+            "WHY" | "MORE" | "WHAT" | "WHEN" | "REASON" | "WHAT FOR" | "HERE" => {
+                (Shortening::End, [24, 14])
+            }
+            "LAST" => (Shortening::End, [16, 8]),
             _ => (Shortening::Never, [usize::MAX; 2]),
         };
-        Column { title, is_right_aligned, shortening, least }
+        Column { title, is_right_aligned, shortening, is_left_out: title == "HOOKS", least }
     }
 }
 
@@ -115,7 +121,9 @@ pub(crate) fn shared_date<'t>(times: impl Iterator<Item = &'t str> + Clone) -> u
     const YEAR: usize = "2026-".len();
     let is_shared = |length: usize| {
         let first = times.clone().next().and_then(|time| time.get(..length));
-        first.is_some() && times.clone().all(|time| time.get(..length) == first)
+        // not of `119 min ago`
+        let is_date = first.is_some_and(|first| first.as_bytes().get(4) == Some(&b'-'));
+        is_date && times.clone().all(|time| time.get(..length) == first)
     };
     match (is_shared(DATE), is_shared(YEAR)) {
         (true, _) => DATE,
@@ -207,7 +215,9 @@ mod tests {
         assert_eq!(widths(&titles, &rows, None), [26, 40, 60]);
         assert_eq!(widths(&titles, &rows, Some(200)), [26, 40, 60]);
         assert_eq!(widths(&titles, &rows, Some(120)), [26, 40, 50]);
-        assert_eq!(widths(&titles, &rows, Some(90)), [26, 30, 30]);
+        assert_eq!(widths(&titles, &rows, Some(110)), [26, 40, 40]);
+        // what a hook said keeps more than a name
+        assert_eq!(widths(&titles, &rows, Some(90)), [26, 24, 36]);
         // no less than can be read
         assert_eq!(widths(&titles, &rows, Some(66)), [26, 12, 24]);
         assert_eq!(widths(&titles, &rows, Some(30)), [26, 8, 14]);
@@ -226,6 +236,7 @@ mod tests {
             (&["2026-11-30 16:26:05", "2026-11-29 09:00:00"], 5),
             (&["2026-11-30 16:26:05", "2025-11-30 16:26:05"], 0),
             (&["2026-11-30 16:26:05", "-"], 0),
+            (&["119 min ago", "119 min ago"], 0),
             (&[], 0),
         ] {
             assert_eq!(shared_date(times.iter().copied()), left_out, "{times:?}");

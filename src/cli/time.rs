@@ -6,6 +6,25 @@ use crate::config::values::parse_duration;
 use crate::machine::clock;
 use crate::machine::sys::{LocalTime, local_time, unix_seconds_of};
 
+/// How a table shows times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TimeStyle {
+    /// `2 min ago`
+    Relative,
+    /// `2026-11-25 14:03:12`
+    Absolute,
+}
+
+impl TimeStyle {
+    /// Returns a time, in seconds since 1970, as it is shown.
+    pub(crate) fn of(self, seconds: u64) -> String {
+        match self {
+            TimeStyle::Relative => ago(clock::unix_seconds().saturating_sub(seconds)),
+            TimeStyle::Absolute => local(seconds),
+        }
+    }
+}
+
 /// Returns `2026-11-25 14:03:12`, local.
 pub(super) fn local(seconds: u64) -> String {
     let Some(time) = i64::try_from(seconds).ok().and_then(local_time) else {

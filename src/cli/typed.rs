@@ -11,7 +11,7 @@ const TAKES_ANY_WORD: [&str; 2] = ["--action", "--args"];
 const HOOKS_DIR: &str = "--hooks-dir";
 
 /// Returns the words with a value for each switch that has none. The parser would take the next word for it:
-/// `--manual script PATH`.
+/// `--manual script PATH`. `hookmux version` is `hookmux --version`.
 pub(super) fn with_values(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let words: Vec<OsString> = words.collect();
     let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
@@ -37,7 +37,14 @@ pub(super) fn with_values(words: impl Iterator<Item = OsString>) -> Vec<OsString
         }
         word
     };
-    words.iter().enumerate().map(with_value).collect()
+    let mut all: Vec<OsString> = words.iter().enumerate().map(with_value).collect();
+    // as of many other programs
+    if let [_, word] = all.as_mut_slice() {
+        if word == "version" {
+            *word = "--version".into();
+        }
+    }
+    all
 }
 
 /// Tells whether they ask for the help of every command, which the parser can't print at once.

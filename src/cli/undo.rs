@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
 use super::args::{Format, UndoArgs};
 use super::json::change::ChangeSummary;
@@ -81,9 +81,8 @@ pub(super) fn run(
             !state.is_empty(),
             "nothing is owed for {guest}; `hookmux undo --list` shows what is"
         );
-        let question = format!(
-            "{guest} may be running, and {of_living} of its hooks will be undone all the same."
-        );
+        let question =
+            format!("{guest} may be running, and {of_living} of its hooks will be undone anyway.");
         let is_answered = arguments.yes || of_living == 0 || arguments.dry_run;
         if let Some(end) = question::ask(&question, is_answered, arguments.output.format, output) {
             return Ok(end);
@@ -156,21 +155,35 @@ fn work_off(
         }
         has_tried = true;
         let holder = LockHolder::new("`hookmux undo`", "-");
-        let _lock = match own.lock(&holder, Instant::now() + LOCK_TIMEOUT, &mut || false) {
+        let failed = |error: std::io::Error| {
+            let path = own.directory().unchecked_path().display();
+            format!("{path} can't be dealt with: {error}; the others are undone all the same")
+        };
+        let count =
+            |entries: &[Owed]| entries.iter().filter(|owed| is_meant(owed, now_lives)).count();
+        let lock = match own.lock(&holder, Instant::now() + LOCK_TIMEOUT, &mut || false) {
             Ok(lock) => lock,
             Err(LockError::TimedOut(holder)) => {
                 let who = holder.map(|holder| holder.description()).unwrap_or_default();
                 let object = entries.first().map(|owed| owed.entry.object.as_str());
                 let words = format!("a call of {} is under way: {who}", object.unwrap_or("-"));
                 done.failures.push((&words).into());
-                done.left += entries.iter().filter(|owed| is_meant(owed, now_lives)).count();
+                done.left += count(entries);
                 continue;
             }
             Err(LockError::Terminated) => continue,
-            Err(LockError::Failed(error)) => bail!("the ledger can't be locked: {error}"),
+            Err(LockError::Failed(error)) => {
+                done.failures.push((&failed(error)).into());
+                done.left += count(entries);
+                continue;
+            }
         };
         // a call may have come meanwhile
-        own.settle().context("the ledger can't be changed")?;
+        if let Err(error) = own.settle() {
+            done.failures.push((&failed(error)).into());
+            done.left += count(entries);
+            continue;
+        }
         let entries = own.entries().0;
         let now_lives = lives(own, &entries);
         let entries = entries.into_iter().filter(|owed| is_meant(owed, now_lives)).collect();
@@ -179,6 +192,7 @@ fn work_off(
         let surroundings = &place.surroundings;
         let mut workshop = Workshop { settings, surroundings, observer: &mut observer };
         let result = workshop.undo(own, entries);
+        own.release(lock);
         done.undone += result.done;
         done.left += result.left;
         done.failures.extend(result.failures.iter().map(|failure| Message::from(&failure.line())));
@@ -302,7 +316,7 @@ fn is_of(entry: &Entry, word: &str) -> bool {
 
 pub(super) fn state_of(owed: &Owed) -> UndoState {
     match (owed.is_over(), owed.is_provisional()) {
-        _ if owed.entry.is_due => UndoState::Due,
+        _ if owed.is_left_to_worker() => UndoState::Due,
         (true, _) => UndoState::Owed,
         (false, true) if owed.is_expired() => UndoState::Due,
         (false, true) => UndoState::Waits,

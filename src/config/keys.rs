@@ -122,7 +122,7 @@ pub(crate) const REGISTRATION: &[Key] = &[
     key("when.origin", V0_1_0).help("how the guest was started: fresh, restore or migration"),
     key("when.network", V0_1_0).help("patterns of the networks that the guest is connected to"),
     key("when.property", V0_1_0).help("custom properties, each with patterns of its value"),
-    key("timeout", V0_1_0).help("its limit in time, as 30s, 2m or 1h 30m, or in seconds; 0 is none"),
+    key("timeout", V0_1_0).help("its time limit, as 30s, 2m or 1h 30m, or in seconds; 0 is none"),
     key("on_failure", V0_1_0).help("what its failure means").words(&FailurePolicy::WORDS),
     key("result", V0_2_0).help("how its programs say whether they succeeded: by their exit status alone, or by `1` or `0 MESSAGE` on their last line too").words(&ResultKind::WORDS),
     key("run_as", V0_1_0).help("whose rights it has"),
@@ -231,11 +231,11 @@ pub(crate) mod tests {
         cell.split('`').skip(1).step_by(2).collect()
     }
 
-    const REGISTERED_HOOKS: &str = include_str!("../../docs/registered-hooks.md");
+    const REGISTRATION_KEYS: &str = include_str!("../../docs/registration-keys.md");
 
     #[test]
     fn the_documentation_has_a_row_for_each_key_of_a_registration() {
-        let table = rows(REGISTERED_HOOKS, "\n| key | type | default | meaning |\n");
+        let table = rows(REGISTRATION_KEYS, "\n| key | type | default | meaning |\n");
         let documented: Vec<&str> = table.iter().map(|row| quoted(row[0])[0]).collect();
         assert_eq!(documented, top_level(REGISTRATION).collect::<Vec<_>>());
         for row in &table {
@@ -247,7 +247,7 @@ pub(crate) mod tests {
         let meaning = |name: &str| table.iter().find(|row| quoted(row[0])[0] == name).unwrap()[3];
         let limits: Vec<&str> = below(REGISTRATION, "limits").collect();
         assert_eq!(quoted(meaning("limits")), limits);
-        let conditions = rows(REGISTERED_HOOKS, "\n| condition | is compared with |\n");
+        let conditions = rows(REGISTRATION_KEYS, "\n| condition | is compared with |\n");
         let mut conditions: Vec<&str> = conditions.iter().map(|row| quoted(row[0])[0]).collect();
         let mut known: Vec<&str> = below(REGISTRATION, "when").collect();
         conditions.sort_unstable();
@@ -257,7 +257,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_documentation_has_a_row_for_each_setting() {
-        let table = rows(include_str!("../../README.md"), "\n| key | default | |\n");
+        let table = rows(include_str!("../../docs/settings.md"), "\n| key | default | |\n");
         let mut documented: Vec<&str> = table.iter().map(|row| quoted(row[0])[0]).collect();
         let mut known: Vec<&str> = top_level(SETTINGS).collect();
         documented.sort_unstable();

@@ -111,7 +111,29 @@ pub struct Registration {
     pub remote: bool,
 }
 
+/// A file that a registration names beside its program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedFile<'a> {
+    pub path: &'a Path,
+    /// Whether it is started; else it is read.
+    pub is_program: bool,
+}
+
 impl Registration {
+    /// Returns the files beside its program that decide what it does, each in its place: the script that its
+    /// interpreter is started with, its other programs, its file with variables.
+    pub fn named_files(&self) -> [Option<NamedFile<'_>>; 5] {
+        let read = |path| NamedFile { path, is_program: false };
+        // /usr/bin/python3 /srv/hook.py
+        let script = self.command.get(1).map(Path::new).filter(|path| path.is_absolute());
+        let [check, rollback, undo] = [&self.check, &self.rollback, &self.undo].map(|command| {
+            let path = Path::new(command.as_ref()?.first()?);
+            Some(NamedFile { path, is_program: true })
+        });
+        let variables = self.environment_file.as_deref();
+        [script.map(read), check, rollback, undo, variables.map(read)]
+    }
+
     /// Returns warnings about what is allowed but probably a mistake.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

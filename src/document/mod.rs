@@ -5,4 +5,5 @@ pub(crate) mod exchange;
 pub(crate) mod facts;
 pub(crate) mod file;
 pub(crate) mod input;
+pub(crate) mod input_file;
 mod shared_file;

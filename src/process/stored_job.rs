@@ -14,9 +14,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::job::{Job, c_string};
 use super::members;
+use crate::config::TrustPolicy;
 use crate::config::choice::ResultKind;
 use crate::machine::files;
 use crate::machine::privileges::{Privileges, ResourceLimits, UserIdentity};
+use crate::trust::Trust;
 
 /// Bytes that may not be text; base64 in JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -98,6 +100,21 @@ impl StoredJob {
     /// Returns the program that is executed.
     pub fn program(&self) -> &Path {
         Path::new(OsStr::from_bytes(&self.path.0))
+    }
+
+    /// Checks whether others could change its program since it was stored. Returns a warning where it runs all the
+    /// same. `user` is trusted besides root.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn check_trust(&self, user: u32, policy: TrustPolicy) -> Result<Option<String>, String> {
+        match (Trust::new(user).file(self.program()), policy) {
+            (Ok(_), _) => Ok(None),
+            (Err(refusal), TrustPolicy::Refuse) => Err(format!("refused: {refusal}")),
+            (Err(refusal), TrustPolicy::Warn) => {
+                Ok(Some(format!("not trusted, but run (`trust: warn`): {refusal}")))
+            }
+        }
     }
 
     /// Returns the user and the group that must own the document's file.

@@ -166,12 +166,9 @@ impl Counters {
         records.replace(FILE_NAME, &serde_json::to_vec(&written)?)
     }
 
-    /// Counts a finished execution, if libvirt or the queue caused it.
+    /// Counts a finished execution, if it counts.
     pub fn add(&mut self, head: &RecordHead) {
-        if !matches!(
-            head.cause,
-            RecordCause::Libvirt | RecordCause::Queue(_) | RecordCause::Undo(_)
-        ) {
+        if !is_counted(&head.cause) {
             return;
         }
         self.add_to_span(head);
@@ -268,6 +265,11 @@ impl Counters {
         let spans = self.spans.range(first..).map(|(_, span)| *span);
         spans.fold(SpanCounters::default(), SpanCounters::plus)
     }
+}
+
+/// Tells whether executions of a cause count: those that follow from libvirt's calls, not what people do.
+pub(super) fn is_counted(cause: &RecordCause) -> bool {
+    matches!(cause, RecordCause::Libvirt | RecordCause::Queue(_) | RecordCause::Undo(_))
 }
 
 /// Returns when an execution ended, in seconds since 1970.

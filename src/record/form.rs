@@ -286,12 +286,31 @@ pub struct RecordBody {
     pub started_document: Option<RecordText>,
     pub plan: Vec<PlanEntry>,
     pub runs: Vec<RunRecord>,
+    /// What hooks, or the call itself, had to wait for. Empty in records of 0.1.0.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<WaitRecord>,
     /// Messages of hookmux itself.
     pub notes: Vec<String>,
     /// The text that libvirt got on standard error.
     pub stderr: RecordText,
     /// Why parts are left out, where there was no room for them.
     pub left_out: Option<String>,
+}
+
+/// A wait for something that others held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WaitRecord {
+    /// `None` for the call itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// What it waited for, in words.
+    pub reason: String,
+    /// The time from the beginning of the call to that of the wait, in microseconds.
+    pub start_us: u64,
+    pub duration_us: u64,
 }
 
 /// One hook's run.
@@ -312,6 +331,10 @@ pub struct RunRecord {
     /// The time from the beginning of the call to the start of the hook, in microseconds.
     pub start_us: Option<u64>,
     pub duration_us: Option<u64>,
+    /// After how long it would have been ended, in microseconds: what its waits had left of its limit, and what was
+    /// left of the call's. `None` where it has no limit, and in records of 0.1.0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit_us: Option<u64>,
     /// 0, the exit status, 128 plus the number of a signal, 124 for a timeout, 125 to 127 as in `verdict`.
     pub status: i32,
     /// The reason of a failure, in words.

@@ -184,6 +184,7 @@ impl Observer for Journal {
             | Notice::CheckStarted { .. }
             | Notice::CheckEnded { .. }
             | Notice::Output { .. }
+            | Notice::Waited { .. }
             | Notice::LastLine { .. } => {}
             Notice::Started { .. } => self.start(),
             Notice::Slow { label, limit } => {

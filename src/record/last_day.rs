@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::counters::{Counters, SpanCounters};
+use super::counters::{self, Counters, SpanCounters};
 use super::form::{RecordCause, RecordHead, RecordState};
 use super::history::{self, Filter, History};
 use crate::machine::clock;
@@ -49,8 +49,7 @@ pub(crate) fn look(history: &History) -> LastDay {
             continue;
         }
         counted.add(&head);
-        let counts = matches!(head.cause, RecordCause::Libvirt | RecordCause::Queue(_));
-        if last_failed.is_none() && counts && history::is_failed(&head) {
+        if last_failed.is_none() && counters::is_counted(&head.cause) && history::is_failed(&head) {
             last_failed = Some(head);
         }
     }

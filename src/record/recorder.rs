@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::form::{
     FORMAT, HookRegistration, HookSummary, LeftRunning, Record, RecordBody, RecordCause,
-    RecordHead, RecordOutcome, RecordProcess, RecordRemote, RecordState, RunRecord,
+    RecordHead, RecordOutcome, RecordProcess, RecordRemote, RecordState, RunRecord, WaitRecord,
 };
 use super::mask::{self, Secrets};
 use super::outbox::event::{self, EventFacts, EventSource};
@@ -31,6 +31,7 @@ use crate::occasion::{Execution, Occasion};
 use crate::plan::{Decision, Step};
 use crate::process::capture::Capture;
 use crate::process::job;
+use crate::verdict::HookFailure;
 
 /// The size limit, in bytes, of programs whose SHA-256 is recorded: it is computed while they run.
 const MAX_HASHED_BYTES: u64 = 256 * 1024;
@@ -91,6 +92,7 @@ struct StartedHook {
     label: String,
     device: Option<String>,
     start_us: u64,
+    limit_us: Option<u64>,
     sha256: Option<String>,
 }
 
@@ -136,6 +138,17 @@ impl Recorder {
 
     pub(crate) fn new(cause: RecordCause) -> Recorder {
         Recorder { cause, began: Instant::now(), began_us: clock::unix_microseconds(), open: None }
+    }
+
+    /// Returns why a hook failed, without the passwords of the execution's documents. Where nothing is recorded they
+    /// aren't known, and what the hook said is left out.
+    pub(crate) fn reason(&self, failure: &HookFailure) -> String {
+        match &self.open {
+            Some(open) => {
+                failure.reason(&|text: String| open.secrets.mask_text(&text).into_owned())
+            }
+            None => failure.what.clone(),
+        }
     }
 
     /// Adds the passwords of a document to those that are masked in the record.
@@ -347,7 +360,7 @@ impl Open {
             start_us,
             ..running::StartedHook::default()
         };
-        self.running.start(&self.execution.id, hook, limit, &self.record.body.runs);
+        self.running.start(&self.execution.id, hook, limit, &self.record.body);
     }
 
     fn over(&mut self, run: &HookRun) {
@@ -385,6 +398,7 @@ impl Open {
             path: run.path.as_os_str().into(),
             command: Some(self.masked_command(&run.command)),
             start_us: started.as_ref().map(|started| started.start_us),
+            limit_us: started.as_ref().and_then(|started| started.limit_us),
             sha256: started.and_then(|started| started.sha256),
             outcome,
             duration_us: duration.and_then(|duration| u64::try_from(duration).ok()),
@@ -453,6 +467,7 @@ impl Observer for Recorder {
                     label: (*label).to_owned(),
                     device: device.map(str::to_owned),
                     start_us,
+                    limit_us: running::limit_us(*limit),
                     sha256: path.and_then(sha256),
                 });
             }
@@ -462,6 +477,17 @@ impl Observer for Recorder {
             }
             Notice::CheckEnded { label, device } => {
                 open.running.end_check(running::check_label(label), *device);
+            }
+            Notice::Waited { label, device, reason, at, time } => {
+                let wait = WaitRecord {
+                    hook: label.map(str::to_owned),
+                    device: device.map(str::to_owned),
+                    reason: reason.to_string(),
+                    start_us: micros_between(began, *at),
+                    duration_us: u64::try_from(time.as_micros()).unwrap_or(u64::MAX),
+                };
+                open.running.wait(&wait);
+                open.record.body.waits.push(wait);
             }
             Notice::LastLine { label, device, line } => {
                 let line = open.secrets.mask(line);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::form::{RecordHead, RecordOutcome, RunRecord};
+use super::form::{RecordBody, RecordHead, RecordOutcome, RunRecord, WaitRecord};
 use crate::machine::{files, truncate};
 
 /// How the name of such a file begins; the id of its execution follows.
@@ -36,12 +36,18 @@ pub(super) fn check_label(hook: &str) -> String {
     format!("{hook}{CHECK_SUFFIX}")
 }
 
+/// Returns a time limit in microseconds; `None` where it is none.
+pub(super) fn limit_us(limit: Duration) -> Option<u64> {
+    u64::try_from(limit.as_micros()).ok().filter(|_| limit.as_micros() < UNLIMITED_US)
+}
+
 /// A line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Line {
     Started(StartedHook),
     Ended(EndedHook),
+    Waited(WaitRecord),
     Said { hook: String, device: Option<String>, line: String },
 }
 
@@ -88,6 +94,8 @@ pub(crate) struct Progress {
     pub started: Vec<StartedHook>,
     /// In the order of their ends.
     pub ended: Vec<EndedHook>,
+    /// What hooks, or the call itself, had to wait for.
+    pub waits: Vec<WaitRecord>,
 }
 
 impl From<&RunRecord> for EndedHook {
@@ -116,22 +124,22 @@ pub(super) struct RunningFile {
 }
 
 impl RunningFile {
-    /// Notes that a hook was started. The first start makes the file, which also gets what ended before.
+    /// Notes that a hook was started. The first start makes the file, which also gets what was before.
     pub(super) fn start(
         &mut self,
         id: &str,
         hook: StartedHook,
         limit: Duration,
-        before: &[RunRecord],
+        before: &RecordBody,
     ) {
         if !self.is_made {
             self.is_made = true;
             let name = CString::new(format!("{NAME}{id}")).unwrap_or_default();
             self.file = files::memory_file(&name, b"").ok();
-            before.iter().for_each(|run| self.end(run));
+            before.runs.iter().for_each(|run| self.end(run));
+            before.waits.iter().for_each(|wait| self.wait(wait));
         }
-        let limit = limit.as_micros();
-        let limit_us = u64::try_from(limit).ok().filter(|_| limit < UNLIMITED_US);
+        let limit_us = limit_us(limit);
         // one that runs again has a new last line
         self.last_lines.retain(|(label, device, _)| *label != hook.hook || *device != hook.device);
         self.add(&Line::Started(StartedHook { limit_us, ..hook }));
@@ -140,6 +148,12 @@ impl RunningFile {
     pub(super) fn end(&mut self, run: &RunRecord) {
         if self.file.is_some() {
             self.add(&Line::Ended(run.into()));
+        }
+    }
+
+    pub(super) fn wait(&mut self, wait: &WaitRecord) {
+        if self.file.is_some() {
+            self.add(&Line::Waited(wait.clone()));
         }
     }
 
@@ -219,6 +233,7 @@ impl Progress {
             match serde_json::from_slice(line) {
                 Ok(Line::Started(hook)) => progress.started.push(hook),
                 Ok(Line::Ended(hook)) => progress.ended.push(hook),
+                Ok(Line::Waited(wait)) => progress.waits.push(wait),
                 Ok(Line::Said { hook, device, line }) => {
                     let is_it = |started: &&mut StartedHook| {
                         started.hook == hook && started.device == device
@@ -291,11 +306,17 @@ mod tests {
         file.say("a/none", None, "nothing runs");
         file.end(&run("a/none", Some(1)));
         assert_eq!(read(&head), Progress::default());
-        let before = [run("a/refused", None)];
+        let wait = WaitRecord { reason: "x".to_owned(), duration_us: 7, ..WaitRecord::default() };
+        let before = RecordBody {
+            runs: vec![run("a/refused", None)],
+            waits: vec![wait.clone()],
+            ..RecordBody::default()
+        };
         file.start(&head.id, hook("a/1", 5), Duration::from_secs(2), &before);
         file.start(&head.id, hook("a/2", 6), Duration::MAX, &before);
         let progress = read(&head);
         assert_eq!(progress.ended.len(), 1);
+        assert_eq!(progress.waits, [wait]);
         assert_eq!(progress.running().len(), 2);
         assert_eq!(progress.running()[0].limit_us, Some(2_000_000));
         assert_eq!(progress.running()[1].limit_us, None);
@@ -322,10 +343,10 @@ mod tests {
         let mut file = RunningFile::default();
         let head = head();
         let second = Duration::from_secs(1);
-        file.start(&head.id, hook("a/1", 5), second, &[]);
+        file.start(&head.id, hook("a/1", 5), second, &RecordBody::default());
         file.say("a/1", None, "the first");
         file.end(&run("a/1", Some(5)));
-        file.start(&head.id, hook("a/1", 9), second, &[]);
+        file.start(&head.id, hook("a/1", 9), second, &RecordBody::default());
         let running = read(&head).running();
         assert_eq!(running, [StartedHook { limit_us: Some(1_000_000), ..hook("a/1", 9) }]);
     }

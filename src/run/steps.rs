@@ -9,7 +9,7 @@ use crate::hook::{Hook, HookSource, OnFailure, Style};
 use crate::libvirt::Class;
 use crate::machine::sys::{self, RollbackHandle};
 use crate::machine::watchdog;
-use crate::observer::{HookIdentity, HookRun, NotRun, Notice};
+use crate::observer::{HookIdentity, HookRun, MIN_WAIT, NotRun, Notice, WaitedFor};
 use crate::plan::{Decision, Step};
 use crate::process::exit_status::{OWN_ERROR, TERMINATED, TIMED_OUT};
 use crate::process::job::Part;
@@ -238,6 +238,7 @@ impl StepRunner<'_> {
             let occasion = self.launcher.occasion;
             if let Some(ledger) = &mut self.ledger {
                 ledger.lock_first(occasion.call, &occasion.execution);
+                ledger.tell_wait(&occasion.execution, self.launcher.observer);
             }
         }
         let mut order: Vec<usize> = (0..admitted.len()).collect();
@@ -415,11 +416,11 @@ impl StepRunner<'_> {
         let until = step.hook.timeout.map_or(ends, |timeout| ends.min(begun + timeout));
         let supervisor = &mut *self.launcher.supervisor;
         let holder = LockHolder::new(&step.hook.label, &self.launcher.occasion.execution.id);
-        locks::take(&self.launcher.occasion.settings.runtime_dir, name, &holder, until, &mut || {
-            supervisor.is_terminated()
-        })
-        .map(|lock| Some((lock, begun.elapsed())))
-        .map_err(|unlocked| {
+        let runtime_dir = &self.launcher.occasion.settings.runtime_dir;
+        let taken =
+            locks::take(runtime_dir, name, &holder, until, &mut || supervisor.is_terminated());
+        self.tell_wait(step, WaitedFor::Lock(name), begun);
+        taken.map(|lock| Some((lock, begun.elapsed()))).map_err(|unlocked| {
             StartError::Failed(match unlocked {
                 LockError::TimedOut(holder) => {
                     let after = verdict::seconds(begun.elapsed());
@@ -438,6 +439,16 @@ impl StepRunner<'_> {
                 }
             })
         })
+    }
+
+    /// Tells how long a step has waited until now, if it had to.
+    fn tell_wait(&mut self, step: &Step, reason: WaitedFor<'_>, since: Instant) {
+        let time = since.elapsed();
+        if time >= MIN_WAIT {
+            let device = self.launcher.device_label(step);
+            let (label, device) = (Some(step.hook.label.as_str()), device.as_deref());
+            self.notify(&Notice::Waited { label, device, reason, at: since, time });
+        }
     }
 
     fn supervise(&mut self, mut ready: Vec<ReadyStep>) -> Vec<Attempt> {

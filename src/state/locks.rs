@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,15 @@ impl LockHolder {
 #[derive(Debug)]
 pub(crate) struct HookLock {
     file: FileLock,
+    directory: Dir,
+    name: String,
+}
+
+impl HookLock {
+    /// Releases it, and removes its file. Whoever waits for it makes a new one.
+    pub(crate) fn remove(self) {
+        let _ = self.directory.remove(&self.name);
+    }
 }
 
 impl Drop for HookLock {
@@ -128,22 +138,30 @@ pub(crate) fn take_in(
     until: Instant,
     is_terminated: &mut dyn FnMut() -> bool,
 ) -> Result<HookLock, LockError> {
-    let opened = directory.make().and_then(|_| directory.append(name));
-    let file = opened.map_err(LockError::Failed)?;
-    let mut was_terminated = false;
-    let mut goes_on = || {
-        was_terminated = is_terminated();
-        !was_terminated
-    };
-    match locks::lock_until(file, until, POLL_INTERVAL, &mut goes_on) {
-        Ok(Some(file)) => {
-            holder.write(&file);
-            Ok(HookLock { file })
+    loop {
+        let opened = directory.make().and_then(|_| directory.append(name));
+        let file = opened.map_err(LockError::Failed)?;
+        let mut was_terminated = false;
+        let mut goes_on = || {
+            was_terminated = is_terminated();
+            !was_terminated
+        };
+        match locks::lock_until(file, until, POLL_INTERVAL, &mut goes_on) {
+            // its holder has removed it: others lock another file of this name
+            Ok(Some(file)) if is_removed(&file) => {}
+            Ok(Some(file)) => {
+                holder.write(&file);
+                return Ok(HookLock { file, directory: directory.clone(), name: name.to_owned() });
+            }
+            Ok(None) if was_terminated => return Err(LockError::Terminated),
+            Ok(None) => return Err(LockError::TimedOut(LockHolder::read(directory, name))),
+            Err(error) => return Err(LockError::Failed(error)),
         }
-        Ok(None) if was_terminated => Err(LockError::Terminated),
-        Ok(None) => Err(LockError::TimedOut(LockHolder::read(directory, name))),
-        Err(error) => Err(LockError::Failed(error)),
     }
+}
+
+fn is_removed(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
 }
 
 #[cfg(test)]
@@ -151,6 +169,29 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn who_waits_for_a_lock_that_is_removed_gets_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap();
+        let locks = Dir::new(path, nix::unistd::geteuid().as_raw());
+        let one = LockHolder::new("x", "-");
+        let later = Instant::now() + Duration::from_secs(60);
+        let held = take_in(&locks, "gpu", &one, later, &mut || false).unwrap();
+        let mut held = Some(held);
+        // this is asked while it is held
+        let waited = take_in(&locks, "gpu", &one, later, &mut || {
+            held.take().into_iter().for_each(HookLock::remove);
+            false
+        });
+        let waited = waited.unwrap();
+        let file = directory.path().join("gpu");
+        assert!(file.exists(), "it is one that others see");
+        let now = take_in(&locks, "gpu", &one, Instant::now(), &mut || false);
+        assert!(matches!(now, Err(LockError::TimedOut(Some(_)))), "{now:?}");
+        waited.remove();
+        assert!(!file.exists());
+    }
 
     #[test]
     fn a_lock_is_held_by_one_and_waiting_ends() {

@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::entry::{Entry, EntryName};
 use super::ledger::Ledger;
 use super::marks::MarkKind;
@@ -16,9 +18,10 @@ use crate::config::Settings;
 use crate::libvirt::{Call, Operation};
 use crate::machine::sys;
 use crate::memory::guest::Guest;
-use crate::observer::{Notice, Observer};
+use crate::observer::{MIN_WAIT, Notice, Observer, WaitedFor};
 use crate::occasion::{Execution, Occasion};
 use crate::process::supervise::Supervisor;
+use crate::state::Dir;
 use crate::state::locks::{HookLock, LockError, LockHolder};
 use crate::verdict::HookFailure;
 
@@ -41,12 +44,16 @@ pub(crate) struct CallLedger {
     waits_until: Instant,
     /// How long it has waited for them.
     waited: Duration,
+    /// The last wait, until it is told.
+    untold_wait: Option<(Instant, Duration)>,
     /// What is left of the time for all undos of the call.
     time_left: Duration,
     /// Undos that failed.
     failures: Vec<HookFailure>,
     /// What earlier lives owe.
     earlier: Vec<Owed>,
+    /// What this call has entered.
+    entered: Vec<EntryName>,
     /// Whether the present life owes something, or did when the call began.
     owes: bool,
     /// Whether hookmux was told to end, so that the worker has to do what isn't a rollback.
@@ -61,6 +68,30 @@ pub(crate) struct CallEnd {
     pub has_failed: bool,
     /// Whether hookmux was told to end.
     pub is_terminated: bool,
+}
+
+/// Whose lives end with a call, for the program that takes over where its process dies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Ending {
+    /// Their directories of the ledger.
+    owners: Vec<String>,
+    /// Whether they end only where the call fails.
+    is_if_failed: bool,
+}
+
+impl Ending {
+    /// Notes for the worker that these lives are over.
+    pub(crate) fn mark_due(&self, runtime_dir: &Dir, has_failed: bool) {
+        if self.is_if_failed && !has_failed {
+            return;
+        }
+        let ledger = Ledger::new(runtime_dir);
+        for owner in &self.owners {
+            // what has no room for it is found by the next `prepare`
+            let _ = ledger.of(&Owner::of_directory(owner.clone())).mark(MarkKind::Due);
+        }
+    }
 }
 
 /// What runs undos in a call.
@@ -107,9 +138,11 @@ impl CallLedger {
             total: occasion.settings.total_timeout(call),
             waits_until: Instant::now() + occasion.settings.total_timeout(call),
             waited: Duration::ZERO,
+            untold_wait: None,
             time_left: moment::timeout(call.driver),
             failures: Vec::new(),
             earlier: Vec::new(),
+            entered: Vec::new(),
             owes: false,
             is_terminated: false,
             has_work: false,
@@ -127,12 +160,13 @@ impl CallLedger {
         let (mut entries, _) = ledger.of(&owner).entries();
         match Moment::of(occasion.call) {
             Moment::Begins => {
-                entries.retain(|owed| !is_waiting(owed));
+                entries.retain(|owed| !owed.is_waiting());
                 entries
             }
             Moment::Ends => {
                 let ports = ports(&ledger, &owner, occasion.call).into_iter();
-                ports.flat_map(|port| port.entries().0).chain(entries).collect()
+                let all = ports.flat_map(|port| port.entries().0).chain(entries);
+                all.filter(|owed| !owed.is_waiting()).collect()
             }
             Moment::Arrives | Moment::Lives => Vec::new(),
         }
@@ -164,6 +198,9 @@ impl CallLedger {
             if self.moment == Moment::Begins {
                 words.extend(self.mark(MarkKind::Begun));
             }
+            if self.moment == Moment::Ends && !is_bypassed {
+                words.extend(self.mark(MarkKind::Due));
+            }
             if !is_bypassed {
                 words.push(error);
             }
@@ -174,16 +211,15 @@ impl CallLedger {
         // what is over makes room for what begins to live
         entries.sort_by_key(Owed::is_provisional);
         for owed in &mut entries {
-            let is_waiting = is_waiting(owed);
+            let is_waiting = owed.is_waiting();
             let moved = match self.moment {
                 _ if owed.is_over() => self.ledger.end(owed),
                 Moment::Begins if is_waiting => self.ledger.make_firm(owed),
                 Moment::Begins => self.ledger.end(owed),
                 // the guest may live: libvirt asks before it refuses one that runs here already
                 Moment::Arrives if owed.is_expired() => {
-                    owed.entry.is_due = true;
                     self.has_work = true;
-                    self.ledger.end(owed).and_then(|()| self.ledger.keep(owed))
+                    self.ledger.end_as_due(owed)
                 }
                 Moment::Arrives | Moment::Ends | Moment::Lives => Ok(()),
             };
@@ -193,9 +229,13 @@ impl CallLedger {
         }
         entries.sort_by(Owed::by_time);
         let (earlier, own): (Vec<Owed>, Vec<Owed>) = entries.into_iter().partition(Owed::is_over);
-        (self.earlier, self.owes) = (earlier, !own.is_empty());
+        (self.earlier, self.owes) = (earlier, own.iter().any(|owed| !owed.is_waiting()));
         if self.moment == Moment::Begins {
             self.ledger.unmark(MarkKind::Arrived);
+        }
+        if self.moment == Moment::Ends && self.owes && !is_bypassed {
+            // if this process dies before it has run any undo, the worker finds that it is due
+            words.extend(self.mark(MarkKind::Due));
         }
         words
     }
@@ -216,6 +256,14 @@ impl CallLedger {
         self.waited
     }
 
+    /// Tells how long the call had to wait for the ledger.
+    pub(crate) fn tell_wait(&mut self, execution: &Execution, observer: &mut dyn Observer) {
+        if let Some((at, time)) = self.untold_wait.take() {
+            let (label, device, reason) = (None, None, WaitedFor::Undo);
+            observer.observe(execution, &Notice::Waited { label, device, reason, at, time });
+        }
+    }
+
     fn take_lock(&mut self, call: &Call, execution: &Execution) -> Result<(), String> {
         if self.lock.is_some() {
             return Ok(());
@@ -226,9 +274,13 @@ impl CallLedger {
         let operation = call.operation_name().to_string_lossy();
         let holder = LockHolder::new(&format!("a call ({operation})"), &execution.id);
         let begun = Instant::now();
-        let is_terminated = &mut || sys::is_pending(libc::SIGTERM);
-        let taken = self.ledger.lock(&holder, self.waits_until, is_terminated);
-        self.waited += begun.elapsed();
+        // the signal may have been read, or come now
+        let is_terminated = self.is_terminated && self.moment == Moment::Ends;
+        let is_told_to_end = &mut || is_terminated || sys::is_pending(libc::SIGTERM);
+        let taken = self.ledger.lock(&holder, self.waits_until, is_told_to_end);
+        let wait = begun.elapsed();
+        self.waited += wait;
+        self.untold_wait = Some((begun, wait)).filter(|(_, wait)| *wait >= MIN_WAIT);
         match taken {
             Ok(lock) => {
                 self.lock = Some(lock);
@@ -265,6 +317,7 @@ impl CallLedger {
 
     /// Takes back what earlier lives owe, before the hooks of a new one run.
     pub(crate) fn undo_earlier(&mut self, tools: &mut UndoTools<'_>) {
+        self.tell_wait(tools.execution, tools.observer);
         if self.moment == Moment::Begins {
             let entries = std::mem::take(&mut self.earlier);
             self.run(entries, tools, false);
@@ -285,7 +338,10 @@ impl CallLedger {
         let is_provisional = self.moment == Moment::Arrives;
         let name = EntryName::new(&entry.registration, entry.device.as_deref(), is_provisional);
         match self.ledger.begin(&name, entry) {
-            Ok(()) => Ok(name),
+            Ok(()) => {
+                self.entered.push(name.clone());
+                Ok(name)
+            }
             Err(error) => Err(format!("its undo can't be kept: {error}")),
         }
     }
@@ -320,6 +376,18 @@ impl CallLedger {
         self.ledger.strike(name);
     }
 
+    /// Returns whose lives end with this call.
+    pub(crate) fn ending(&self) -> Ending {
+        // the guest that a `migrate` is refused for may live
+        let is_if_failed = self.ends_when_failed && self.moment != Moment::Arrives;
+        if !self.is_real || !(is_if_failed || self.moment == Moment::Ends) {
+            return Ending::default();
+        }
+        let all = self.ports.iter().chain([&self.ledger]);
+        let owners = all.map(|own| own.owner().directory().to_owned()).collect();
+        Ending { owners, is_if_failed: self.moment != Moment::Ends }
+    }
+
     /// Returns where an entry is, for the program that takes over where this process dies.
     pub(crate) fn place_of(&self, name: &EntryName) -> (String, String) {
         (self.ledger.owner().directory().to_owned(), name.file())
@@ -334,11 +402,19 @@ impl CallLedger {
         tools: &mut UndoTools<'_>,
     ) -> Vec<HookFailure> {
         self.is_terminated = end.is_terminated;
+        self.tell_wait(tools.execution, tools.observer);
         if self.ends_life(end.has_failed) {
             self.take_ports_back(tools);
             self.take_back(call, tools);
         }
         std::mem::take(&mut self.failures)
+    }
+
+    /// Releases the lock, and leaves nothing of it where nothing is owed.
+    pub(crate) fn release(&mut self) {
+        if let Some(lock) = self.lock.take() {
+            self.ledger.release(lock);
+        }
     }
 
     /// Does the same while hooks are switched off: it stays owed.
@@ -348,8 +424,13 @@ impl CallLedger {
         }
         let holder = LockHolder::new("a call (stopped)", &execution.id);
         for port in std::mem::take(&mut self.ports) {
-            let lock = port.lock(&holder, self.waits_until, &mut || false);
-            leave_owed(&port, lock.is_ok());
+            match port.lock(&holder, self.waits_until, &mut || false) {
+                Ok(lock) => {
+                    leave_owed(&port, true);
+                    port.release(lock);
+                }
+                Err(_) => leave_owed(&port, false),
+            }
         }
         if self.ledger.may_exist() {
             let is_locked = self.take_lock(call, execution).is_ok();
@@ -359,8 +440,14 @@ impl CallLedger {
 
     /// Tells whether the life is over with this call. Where it isn't, notes what others have to know of it.
     fn ends_life(&mut self, has_failed: bool) -> bool {
-        if !self.is_real || !self.ledger.may_exist() && self.ports.is_empty() {
+        if !self.ledger.may_exist() && self.ports.is_empty() {
             return false;
+        }
+        if !self.is_real {
+            if !self.entered.is_empty() && self.moment == Moment::Arrives {
+                self.note_arrival();
+            }
+            return !self.entered.is_empty() && self.is_failed_arrival(has_failed);
         }
         if self.moment == Moment::Ends || (self.ends_when_failed && has_failed) {
             return true;
@@ -371,6 +458,11 @@ impl CallLedger {
             _ => {}
         }
         false
+    }
+
+    /// Tells whether a person's trial has failed after which no `prepare` comes.
+    fn is_failed_arrival(&self, has_failed: bool) -> bool {
+        has_failed && self.moment == Moment::Arrives
     }
 
     /// The wait for `prepare` counts from the end of this call.
@@ -392,10 +484,14 @@ impl CallLedger {
             return;
         }
         let mut entries = self.ledger.entries().0;
+        // what waits is of a life that hasn't begun yet: the worker comes when its time is over
+        self.has_work |= entries.iter().any(Owed::is_waiting);
         entries.retain(|owed| match self.moment {
-            Moment::Ends => true,
+            Moment::Ends => !owed.is_waiting(),
             // the guest may live, and a `migrate` to it was refused
-            Moment::Arrives => owed.is_provisional(),
+            Moment::Arrives if self.is_real => owed.is_provisional(),
+            // a person's trial leaves nothing of its own, and takes nothing else
+            Moment::Arrives => owed.is_provisional() && self.entered.contains(&owed.name),
             // what an earlier life owes and failed to take back is tried at its own times
             Moment::Begins | Moment::Lives => !owed.is_over(),
         });
@@ -403,6 +499,10 @@ impl CallLedger {
             self.ledger.unmark(MarkKind::Begun);
         }
         self.run(entries, tools, self.moment != Moment::Ends);
+        if self.moment == Moment::Ends {
+            // what is left is told by its name
+            self.ledger.unmark(MarkKind::Due);
+        }
         self.ledger.remove_if_empty();
     }
 
@@ -411,17 +511,27 @@ impl CallLedger {
         for port in std::mem::take(&mut self.ports) {
             let begun = Instant::now();
             let until = self.waits_until.min(begun + self.time_left);
-            let lock = port.lock(&holder, until, &mut || sys::is_pending(libc::SIGTERM));
+            // the signal may have been read, or come now
+            let is_terminated = self.is_terminated;
+            let is_told_to_end = &mut || is_terminated || sys::is_pending(libc::SIGTERM);
+            let lock = port.lock(&holder, until, is_told_to_end);
             self.time_left = self.time_left.saturating_sub(begun.elapsed());
-            if lock.is_err() {
-                let words = "an undo of a port still runs";
-                self.leave_to_worker(&port, words, tools);
-                continue;
-            }
+            let lock = match lock {
+                Ok(lock) => lock,
+                Err(error) => {
+                    let words = match error {
+                        LockError::Terminated => "hookmux got SIGTERM".to_owned(),
+                        LockError::TimedOut(_) => "an undo of a port still runs".to_owned(),
+                        LockError::Failed(error) => format!("a port's lock: {error}"),
+                    };
+                    self.leave_to_worker(&port, &words, tools);
+                    continue;
+                }
+            };
             let _ = port.settle();
             let (entries, _) = port.entries();
             self.run_in(port.clone(), entries, tools, false);
-            port.remove_if_empty();
+            port.release(lock);
         }
     }
 
@@ -492,11 +602,6 @@ impl CallLedger {
     }
 }
 
-/// Tells whether an entry still waits for `prepare`.
-fn is_waiting(owed: &Owed) -> bool {
-    owed.is_provisional() && !owed.is_expired()
-}
-
 /// Returns the ports that a network takes with it where this call says that it has stopped.
 fn ports(ledger: &Ledger, owner: &Owner, call: &Call) -> Vec<OwnerLedger> {
     if call.operation() != Operation::NetworkStopped {
@@ -514,7 +619,7 @@ fn leave_owed(ledger: &OwnerLedger, is_locked: bool) {
         let _ = ledger.mark(MarkKind::Ended);
         return;
     }
-    for owed in &mut ledger.entries().0 {
+    for owed in ledger.entries().0.iter_mut().filter(|owed| !owed.is_waiting()) {
         let _ = ledger.end(owed);
     }
     ledger.unmark(MarkKind::Begun);

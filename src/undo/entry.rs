@@ -102,8 +102,13 @@ pub struct Entry {
     pub earlier: Option<Setup>,
     /// How the last undo failed.
     pub last: Option<String>,
-    /// Whether the worker runs the undo: the call had no time for it.
+    /// Whether the worker runs the undo, as hookmux noted it before the entry's name told that.
+    #[serde(skip_serializing_if = "is_false")]
     pub is_due: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Tells whether a word is a run's id: it becomes a part of file names, and processes are ended by it.
@@ -231,12 +236,15 @@ pub struct EntryName {
     over: Option<String>,
     /// Whether it waits for `prepare`.
     pub is_provisional: bool,
+    /// Whether the worker runs its undo: the call had no time for it.
+    pub is_due: bool,
     /// Whether its undo has begun, and wasn't seen to end.
     pub is_undoing: bool,
 }
 
 const SUFFIX: &str = ".json";
 const PROVISIONAL: &str = ".provisional";
+const DUE: &str = ".due";
 const UNDOING: &str = ".undoing";
 const OVER_MARK: char = '-';
 
@@ -244,13 +252,14 @@ impl EntryName {
     pub fn new(registration: &str, device: Option<&str>, is_provisional: bool) -> EntryName {
         let whole = format!("{registration}\0{}", device.unwrap_or_default());
         let key = files::name_digest(whole.as_ref());
-        EntryName { key, over: None, is_provisional, is_undoing: false }
+        EntryName { key, over: None, is_provisional, is_due: false, is_undoing: false }
     }
 
     /// Reads a file name.
     pub(super) fn parse(name: &str) -> Option<EntryName> {
         let stem = name.strip_suffix(SUFFIX)?;
         let (stem, is_undoing) = without(stem, UNDOING);
+        let (stem, is_due) = without(stem, DUE);
         let (stem, is_provisional) = without(stem, PROVISIONAL);
         let (key, over) = match stem.split_once(OVER_MARK) {
             Some((key, over)) => (key, Some(over)),
@@ -262,6 +271,7 @@ impl EntryName {
             key: key.to_owned(),
             over: over.map(str::to_owned),
             is_provisional,
+            is_due,
             is_undoing,
         })
     }
@@ -272,11 +282,12 @@ impl EntryName {
     }
 
     pub fn file(&self) -> String {
-        let EntryName { key, over, is_provisional, is_undoing } = self;
+        let EntryName { key, over, is_provisional, is_due, is_undoing } = self;
         let over = over.as_ref().map(|over| format!("{OVER_MARK}{over}")).unwrap_or_default();
         let provisional = if *is_provisional { PROVISIONAL } else { "" };
+        let due = if *is_due { DUE } else { "" };
         let undoing = if *is_undoing { UNDOING } else { "" };
-        format!("{key}{over}{provisional}{undoing}{SUFFIX}")
+        format!("{key}{over}{provisional}{due}{undoing}{SUFFIX}")
     }
 
     pub(crate) fn is_over(&self) -> bool {
@@ -301,6 +312,10 @@ impl EntryName {
 
     pub(super) fn firm(self) -> EntryName {
         EntryName { is_provisional: false, ..self }
+    }
+
+    pub(super) fn due(self, is_due: bool) -> EntryName {
+        EntryName { is_due, ..self }
     }
 
     pub(super) fn undoing(self, is_undoing: bool) -> EntryName {
@@ -330,6 +345,8 @@ mod tests {
             name.clone().undoing(true),
             name.clone().firm().undoing(true),
             name.clone().ended(),
+            name.clone().due(true),
+            name.clone().ended().due(true).undoing(true),
             name.ended().undoing(true),
         ] {
             assert_eq!(EntryName::parse(&name.file()), Some(name.clone()), "{name:?}");

@@ -2,11 +2,14 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::time::Instant;
 
 use super::entry::EntryName;
 use super::owner::Owner;
 use super::owner_ledger::OwnerLedger;
+use super::shared;
 use crate::state::Dir;
+use crate::state::locks::{self, LockHolder};
 
 pub(super) const DIRECTORY: &str = "undo";
 /// The locks have a directory of their own, which stays: so the other one can go while nothing is owed.
@@ -51,6 +54,27 @@ impl Ledger {
         let owners = self.owners().unwrap_or_default();
         let owned = owners.iter().map(|owner| self.of(owner).directory().clone());
         [self.root.clone(), self.locks.clone()].into_iter().chain(owned).collect()
+    }
+
+    /// Removes the locks that were left by calls which died.
+    pub(crate) fn remove_unused_locks(&self) {
+        let names = self.locks.names().unwrap_or_default();
+        for name in names.iter().filter_map(|name| name.to_str()) {
+            let is_used = || match name.strip_prefix(shared::LOCK_PREFIX) {
+                Some(share) => self.root.child(shared::DIRECTORY).may_contain(share),
+                None => name.starts_with('.') || self.root.may_contain(name),
+            };
+            if is_used() {
+                continue;
+            }
+            let holder = LockHolder::new("an undo", "-");
+            let lock =
+                locks::take_in(&self.locks, name, &holder, Instant::now(), &mut || false).ok();
+            // somebody may have entered something meanwhile
+            if let Some(lock) = lock.filter(|_| !is_used()) {
+                lock.remove();
+            }
+        }
     }
 
     /// Removes the directory where nothing is owed: then calls don't look any further.

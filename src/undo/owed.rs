@@ -15,6 +15,8 @@ pub struct Owed {
     pub(super) has_begun: bool,
     /// Whether its life has ended since, in a call that couldn't change the name.
     pub(super) has_ended: bool,
+    /// Whether such a call has left it to the worker.
+    is_marked_due: bool,
     /// When the call that made it ended; 0 where that isn't known.
     call_ended_ns: i64,
 }
@@ -35,6 +37,11 @@ impl Owed {
         self.is_provisional() && self.wait_left().is_zero()
     }
 
+    /// Tells whether it still waits for `prepare`.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.is_provisional() && !self.is_expired()
+    }
+
     /// Returns how long it still waits for `prepare`.
     pub(crate) fn wait_left(&self) -> Duration {
         self.entry.wait_left(self.call_ended_ns)
@@ -49,7 +56,12 @@ impl Owed {
     /// Tells whether the worker takes it back.
     pub fn is_due(&self) -> bool {
         // whoever ran an undo that has begun and isn't over holds the lock, or has died
-        self.entry.is_due || self.name.is_undoing || self.is_expired()
+        self.is_left_to_worker() || self.name.is_undoing || self.is_expired()
+    }
+
+    /// Tells whether a call has left it to the worker.
+    pub(crate) fn is_left_to_worker(&self) -> bool {
+        self.name.is_due || self.entry.is_due || self.is_marked_due
     }
 }
 
@@ -67,13 +79,16 @@ impl UnreadableEntry {
 }
 
 /// Reads the marks that were made after an entry.
-pub(super) fn marked(name: EntryName, mut entry: Entry, marks: &Marks) -> Owed {
+pub(super) fn marked(name: EntryName, entry: Entry, marks: &Marks) -> Owed {
     let began_ns = entry.current.began_ns;
     let since = |kind: MarkKind| marks.last_ns(kind).filter(|at_ns| *at_ns > began_ns);
-    let (ended, due) = (since(MarkKind::Ended), since(MarkKind::Due));
+    // what waits for `prepare` is of a life that hasn't begun: none that ends is its own
+    let begun = since(MarkKind::Begun).filter(|_| name.is_provisional);
+    let is_own = |at_ns: &i64| !name.is_provisional || begun.is_some_and(|begun| begun < *at_ns);
+    let [ended, due] = [MarkKind::Ended, MarkKind::Due].map(|kind| since(kind).filter(is_own));
     let has_ended = !name.is_over() && (ended.is_some() || due.is_some());
-    entry.is_due |= has_ended && due.is_some();
-    let has_begun = name.is_provisional && since(MarkKind::Begun).is_some();
+    let is_marked_due = has_ended && due.is_some();
+    let has_begun = begun.is_some();
     let call_ended_ns = since(MarkKind::Arrived).unwrap_or(0);
-    Owed { name, entry, has_begun, has_ended, call_ended_ns }
+    Owed { name, entry, has_begun, has_ended, is_marked_due, call_ended_ns }
 }

@@ -36,7 +36,7 @@ impl OwnerLedger {
         OwnerLedger { root: root.clone(), locks: locks.clone(), owner: owner.clone(), directory }
     }
 
-    pub(super) fn directory(&self) -> &Dir {
+    pub(crate) fn directory(&self) -> &Dir {
         &self.directory
     }
 
@@ -84,7 +84,7 @@ impl OwnerLedger {
         }
     }
 
-    fn names(&self) -> io::Result<Vec<String>> {
+    pub(super) fn names(&self) -> io::Result<Vec<String>> {
         let names = self.directory.names()?.into_iter();
         Ok(names.filter_map(|name| name.into_string().ok()).collect())
     }
@@ -202,6 +202,26 @@ impl OwnerLedger {
         self.move_to(owed, owed.name.clone().ended())
     }
 
+    /// Notes that the life of an entry is over, and that the worker takes it back.
+    pub(crate) fn end_as_due(&self, owed: &mut Owed) -> io::Result<()> {
+        let name = owed.name.clone();
+        let ended = if name.is_over() { name } else { name.ended() };
+        self.move_to(owed, ended.due(true))
+    }
+
+    /// Notes whether the worker takes an entry back.
+    ///
+    /// # Errors
+    /// Its file can't be renamed; or an earlier hookmux wrote that into the file, and that can't be changed.
+    pub(super) fn set_due(&self, owed: &mut Owed, is_due: bool) -> io::Result<()> {
+        self.move_to(owed, owed.name.clone().due(is_due))?;
+        if owed.entry.is_due && !is_due {
+            owed.entry.is_due = false;
+            self.keep(owed)?;
+        }
+        Ok(())
+    }
+
     /// Notes that `prepare` has come for an entry of `restore` or `migrate`. One of the same hook that is there is
     /// of an earlier life.
     pub(crate) fn make_firm(&self, owed: &mut Owed) -> io::Result<()> {
@@ -236,6 +256,15 @@ impl OwnerLedger {
     pub fn remove(&self, name: &EntryName) {
         self.remove_file(&name.file());
         self.remove_if_empty();
+    }
+
+    /// Releases the owner's lock. Where nothing is owed, the lock's file goes too.
+    pub(crate) fn release(&self, lock: HookLock) {
+        self.remove_if_empty();
+        match self.may_exist() {
+            true => drop(lock),
+            false => lock.remove(),
+        }
     }
 
     /// Removes the directory if there are no entries, and that of the ledger with the last one.
@@ -308,16 +337,16 @@ impl OwnerLedger {
             entries.sort_by_key(|owed| !owed.has_ended);
             for owed in &mut entries {
                 if owed.has_ended && !owed.name.is_over() {
-                    let is_due = owed.entry.is_due;
-                    self.end(owed)?;
-                    if is_due {
-                        self.keep(owed)?;
+                    match owed.is_left_to_worker() {
+                        true => self.end_as_due(owed)?,
+                        false => self.end(owed)?,
                     }
                 } else if owed.has_begun && owed.name.is_provisional {
                     self.make_firm(owed)?;
                 }
             }
-            let is_settled = |mark: &&Mark| is_of_end(mark) || !is_alive;
+            let is_over = |mark: &Mark| !is_alive && mark.kind() != MarkKind::Arrived;
+            let is_settled = |mark: &&Mark| is_of_end(mark) || is_over(mark);
             for mark in marks.iter().filter(is_settled) {
                 self.remove_file(&mark.file());
             }
@@ -468,6 +497,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_due_is_known_without_room_for_a_word_of_it() {
+        use std::os::unix::fs::MetadataExt;
+        let place = place();
+        let own = place.ledger.of(&Owner::of_directory("qemu-1".to_owned()));
+        let name = EntryName::new("a", None, false);
+        own.begin(&name, entry("1")).unwrap();
+        let inode = |name: &EntryName| {
+            let path = own.directory.unchecked_path().join(name.file());
+            fs::metadata(path).unwrap().ino()
+        };
+        let written = inode(&name);
+        own.mark(MarkKind::Due).unwrap();
+        own.settle().unwrap();
+        let mut owed = own.entries().0.remove(0);
+        assert!(owed.is_over() && owed.is_due() && own.marks() == Marks::default());
+        assert_eq!(inode(&owed.name), written, "nothing was written");
+        own.set_due(&mut owed, false).unwrap();
+        assert!(!own.entries().0.remove(0).is_due());
+        own.set_due(&mut owed, true).unwrap();
+        let owed = own.entries().0.remove(0);
+        assert!(owed.is_due() && inode(&owed.name) == written);
+        // an earlier hookmux wrote it into the file
+        own.remove(&owed.name);
+        own.begin(&name, Entry { is_due: true, ..entry("2") }).unwrap();
+        let mut owed = own.entries().0.remove(0);
+        assert!(owed.is_due());
+        own.set_due(&mut owed, false).unwrap();
+        assert!(!own.entries().0.remove(0).is_due());
+    }
+
+    #[test]
     fn what_calls_without_the_lock_have_told_is_known_and_settled_by_the_next_one() {
         let place = place();
         let own = place.ledger.of(&Owner::of_directory("qemu-1".to_owned()));
@@ -493,7 +553,7 @@ mod tests {
         own.settle().unwrap();
         let (entries, _) = own.entries();
         assert_eq!(entries[0].name, firm);
-        assert!(entries[1].name.is_over() && entries[1].entry.is_due && own.is_alive());
+        assert!(entries[1].name.is_over() && entries[1].name.is_due && own.is_alive());
         // a provisional one makes no other one go
         enter(&waits, "3");
         own.make_firm(&mut own.entries().0.remove(0)).unwrap();

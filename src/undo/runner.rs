@@ -1,8 +1,5 @@
 //! Runs the undos of one owner, one at a time, the last hook's first.
 
-use std::io;
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 use std::time::Instant;
 
 use super::entry::Entry;
@@ -10,17 +7,19 @@ use super::label_of;
 use super::owed::Owed;
 use super::owner_ledger::OwnerLedger;
 use super::shared::HeldShare;
-use crate::config::{Settings, TrustPolicy};
-use crate::document::file::{self, DocumentPlace};
-use crate::machine::{clock, files, watchdog};
-use crate::observer::{HookIdentity, HookRun, NotRun, Notice, Observer, UndoneSetup};
+use crate::config::Settings;
+use crate::document::file;
+use crate::document::input_file::InputFile;
+use crate::machine::{clock, watchdog};
+use crate::observer::{
+    HookIdentity, HookRun, MIN_WAIT, NotRun, Notice, Observer, UndoneSetup, WaitedFor,
+};
 use crate::occasion::Execution;
 use crate::process::exit_status::{NOT_EXECUTABLE, OWN_ERROR, TIMED_OUT};
 use crate::process::job::{FinishedJob, ProcessOutcome, c_string};
 use crate::process::members;
 use crate::process::supervise::{Progress, Supervisor};
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
-use crate::trust::Trust;
 use crate::verdict::{self, HookFailure};
 
 /// Runs undos.
@@ -49,6 +48,14 @@ pub(crate) struct UndoResult {
     pub failures: Vec<HookFailure>,
     /// How many are left to the worker.
     pub left: usize,
+}
+
+impl UndoResult {
+    pub(super) fn add(&mut self, more: UndoResult) {
+        self.done += more.done;
+        self.failures.extend(more.failures);
+        self.left += more.left;
+    }
 }
 
 /// How one undo ended.
@@ -90,28 +97,29 @@ impl UndoRunner<'_> {
                     self.ledger.remove(&owed.name);
                 }
                 UndoEnd::Failed(failure) => {
-                    self.keep(&mut owed, Some(&failure.what), false);
+                    self.note_failure(&mut owed, &failure.what);
                     result.failures.push(*failure);
                 }
                 UndoEnd::Left => {
                     result.left += 1;
-                    self.keep(&mut owed, None, true);
+                    if let Err(error) = self.ledger.set_due(&mut owed, true) {
+                        let words =
+                            format!("that the worker takes it back can't be noted: {error}");
+                        self.report(&owed.entry, &words);
+                    }
                 }
             }
         }
         result
     }
 
-    /// Leaves an entry in the ledger, for another try.
-    fn keep(&mut self, owed: &mut Owed, last: Option<&str>, is_due: bool) {
-        let is_changed = owed.entry.is_due != is_due || last.is_some();
-        owed.entry.is_due = is_due;
-        if let Some(last) = last {
-            owed.entry.set_last(last);
-        }
-        // without room for the words it is owed all the same
-        if is_changed {
-            let _ = self.ledger.keep(owed);
+    /// Leaves an entry in the ledger whose undo has failed. It is tried at its own times.
+    fn note_failure(&mut self, owed: &mut Owed, what: &str) {
+        owed.entry.set_last(what);
+        let moved = self.ledger.set_due(owed, false);
+        if let Err(error) = self.ledger.keep(owed).and(moved) {
+            // without room for the words it is owed all the same
+            self.report(&owed.entry, &format!("that it has failed can't be noted: {error}"));
         }
     }
 
@@ -156,17 +164,10 @@ impl UndoRunner<'_> {
             // the call died, and its hook may still be setting up
             watchdog::wait(|| members::kill_all_of_run(&current.run));
         }
-        if let Err(refusal) = Trust::new(self.user).file(current.job.program()) {
-            match self.settings.trust {
-                TrustPolicy::Refuse => {
-                    let fault = (NOT_EXECUTABLE, format!("refused: {refusal}"));
-                    return self.not_started(&owed.entry, fault);
-                }
-                TrustPolicy::Warn => {
-                    let words = format!("not trusted, but run (`trust: warn`): {refusal}");
-                    self.report(&owed.entry, &words);
-                }
-            }
+        match current.job.check_trust(self.user, self.settings.trust) {
+            Ok(None) => {}
+            Ok(Some(words)) => self.report(&owed.entry, &words),
+            Err(words) => return self.not_started(&owed.entry, (NOT_EXECUTABLE, words)),
         }
         if let Err(error) = self.ledger.set_undoing(owed, true) {
             // a death of this process would go unseen
@@ -192,7 +193,10 @@ impl UndoRunner<'_> {
         let Entry { registration, life, .. } = &owed.entry;
         let share = self.ledger.share(registration, &owed.name, life);
         let holder = LockHolder::new(&label_of(&owed.entry.hook), &self.execution.id);
-        let held = share.lock(&holder, self.waits_until(), &mut || self.is_terminated())?;
+        let begun = Instant::now();
+        let held = share.lock(&holder, self.waits_until(), &mut || self.is_terminated());
+        self.tell_wait(&owed.entry, WaitedFor::Share, begun);
+        let held = held?;
         let first = held.share.record().map_err(LockError::Failed)?;
         let others = held.share.give_up();
         if !others.is_empty() {
@@ -239,10 +243,24 @@ impl UndoRunner<'_> {
         let holder = LockHolder::new(&label_of(&entry.hook), &self.execution.id);
         let until = self.waits_until();
         let supervisor = &mut *self.supervisor;
-        locks::take(&self.settings.runtime_dir, name, &holder, until, &mut || {
-            supervisor.is_terminated()
-        })
-        .map(Some)
+        let begun = Instant::now();
+        let ignores_termination = self.ignores_termination;
+        let taken = locks::take(&self.settings.runtime_dir, name, &holder, until, &mut || {
+            !ignores_termination && supervisor.is_terminated()
+        });
+        self.tell_wait(entry, WaitedFor::Lock(name), begun);
+        taken.map(Some)
+    }
+
+    /// Tells how long an undo has waited until now, if it had to.
+    fn tell_wait(&mut self, entry: &Entry, reason: WaitedFor<'_>, since: Instant) {
+        let time = since.elapsed();
+        if time >= MIN_WAIT {
+            let (label, device) = (label_of(&entry.hook), entry.device.as_deref());
+            let label = Some(label.as_str());
+            let notice = Notice::Waited { label, device, reason, at: since, time };
+            self.observer.observe(self.execution, &notice);
+        }
     }
 
     /// Reports an undo that counts as failed without having been started.
@@ -340,46 +358,6 @@ impl UndoRunner<'_> {
             None => UndoEnd::Done,
             Some(_) if is_left => UndoEnd::Left,
             Some(failure) => UndoEnd::Failed(Box::new(failure)),
-        }
-    }
-}
-
-/// A file that one undo reads: in the runtime directory, or in memory where that is full.
-enum InputFile {
-    File(DocumentPlace),
-    Memory { _file: std::fs::File, path: PathBuf },
-}
-
-impl InputFile {
-    fn make(
-        place: DocumentPlace,
-        content: &[u8],
-        owner: Option<(u32, u32)>,
-    ) -> io::Result<InputFile> {
-        match file::make_private(&place, content, owner) {
-            Ok(_) => Ok(InputFile::File(place)),
-            // another user can't read this process's memory
-            Err(error) if owner.is_some() => Err(error),
-            Err(_) => {
-                let file = files::memory_file(c"hookmux-undo", content)?;
-                let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
-                Ok(InputFile::Memory { _file: file, path: path.into() })
-            }
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        match self {
-            InputFile::File(place) => place.named().join(file::FILE_NAME),
-            InputFile::Memory { path, .. } => path.clone(),
-        }
-    }
-}
-
-impl Drop for InputFile {
-    fn drop(&mut self) {
-        if let InputFile::File(place) = self {
-            file::remove(place);
         }
     }
 }

@@ -12,7 +12,9 @@ use crate::machine::{boot, files};
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::state::{Dir, format};
 
-const DIRECTORY: &str = "shared";
+pub(super) const DIRECTORY: &str = "shared";
+/// How the name of a share's lock begins, before that of its directory.
+pub(super) const LOCK_PREFIX: &str = "shared.";
 /// The first one's run, with what takes it back.
 const RECORD: &str = "record.json";
 /// There while the undo of the record has begun, and hasn't succeeded: nobody may count on what was set up.
@@ -48,7 +50,16 @@ pub(crate) struct Share {
 /// A share whose lock is held.
 pub(crate) struct HeldShare {
     pub share: Share,
-    _lock: HookLock,
+    lock: Option<HookLock>,
+}
+
+impl Drop for HeldShare {
+    fn drop(&mut self) {
+        let is_gone = self.share.directory.unchecked_path().symlink_metadata().is_err();
+        if let Some(lock) = self.lock.take().filter(|_| is_gone) {
+            lock.remove();
+        }
+    }
 }
 
 impl Share {
@@ -68,7 +79,7 @@ impl Share {
             locks: locks.clone(),
             directory: shared.child(&digest),
             shared,
-            lock_name: format!("{DIRECTORY}.{digest}"),
+            lock_name: format!("{LOCK_PREFIX}{digest}"),
             holder: format!("{owner}{HOLDER_MARK}{key}{HOLDER_MARK}{life}"),
         }
     }
@@ -84,7 +95,7 @@ impl Share {
         is_terminated: &mut dyn FnMut() -> bool,
     ) -> Result<HeldShare, LockError> {
         let lock = locks::take_in(&self.locks, &self.lock_name, holder, until, is_terminated)?;
-        Ok(HeldShare { share: self, _lock: lock })
+        Ok(HeldShare { share: self, lock: Some(lock) })
     }
 
     /// Returns the first one's run.

@@ -118,7 +118,7 @@ fn a_ready_made_hook_is_registered_as_it_is_written() {
     fs::write(&path, format!("{}nice: 1\n", site.registered("two"))).unwrap();
     let said = site.text(&["add", "contrib/two"], 1);
     assert!(said.contains("this is registered already, as `two`"), "{said}");
-    assert!(said.contains("--replace writes it anew") && !said.contains("--name"), "{said}");
+    assert!(said.contains("--replace writes it again") && !said.contains("--name"), "{said}");
     site.text(&["add", "contrib/two", "--replace"], 0);
     let from = site.from();
     let words = ["add", "contrib/two", "--replace", "--from", from.to_str().unwrap()];
@@ -217,7 +217,7 @@ fn what_cannot_be_registered_is_refused_and_says_why() {
         let said = site.host.text(words, status);
         assert!(said.contains(reason), "{words:?}: {said}");
     }
-    site.plain("two/two.yaml", "events: after_vm_stop\ncommand:\n- two\n");
+    site.plain("two/two.yaml", "events: after_vm_stop\ncommand:\n- \"tw\\u006f\"\n");
     let said = site.text(&["add", "contrib/two"], 1);
     assert!(said.contains("`command` has to be a path, or a list on one line"), "{said}");
     site.plain("two/two.yaml", "event: after_vm_stop\ncommand: two\n");

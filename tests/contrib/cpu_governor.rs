@@ -64,21 +64,11 @@ fn guest(name: &'static str, governor: &str, cpus: Option<&str>, pinned: &str) -
 #[test]
 fn policies_have_another_governor_while_a_guest_runs() {
     let contrib = host();
-    let before = contrib.everything();
     // CPUs of one policy, an offline one among them
-    let guest = guest("g", "performance", None, "2-7,^5");
-    contrib.starts(&guest);
-    assert_eq!(governors(&contrib), ["schedutil", "performance", "performance"]);
-    let set = contrib.everything();
-    assert_eq!(contrib.host.log().len(), 2);
-    contrib.runs_again(&guest);
-    assert_eq!(contrib.everything(), set);
-    assert!(contrib.host.log().is_empty());
-    contrib.ends(&guest);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
-    contrib.undo_again(&guest).succeeds();
-    assert_eq!(contrib.everything(), before);
+    contrib.lives(&guest("g", "performance", None, "2-7,^5"), || {
+        assert_eq!(governors(&contrib), ["schedutil", "performance", "performance"]);
+        assert_eq!(contrib.host.log().len(), 2);
+    });
 }
 
 #[test]
@@ -100,23 +90,16 @@ fn settings_say_which_cpus_and_which_governor() {
 #[test]
 fn a_policy_gets_its_governor_back_with_the_last_guest() {
     let contrib = host();
-    let before = contrib.everything();
     let one = guest("one", "performance", None, "0-3");
     let two = guest("two", "performance", None, "3-5");
-    for [first, last] in [[&one, &two], [&two, &one]] {
-        contrib.starts(&one);
-        contrib.starts(&two);
-        assert_eq!(governors(&contrib), ["performance"; 3]);
-        contrib.ends(first);
-        let left = if first.name == "one" {
-            ["schedutil", "performance", "performance"]
-        } else {
-            ["performance", "performance", "powersave"]
+    contrib.share([&one, &two], |running| {
+        let wanted = match running {
+            ["one"] => ["performance", "performance", "powersave"],
+            ["two"] => ["schedutil", "performance", "performance"],
+            _ => ["performance"; 3],
         };
-        assert_eq!(governors(&contrib), left);
-        contrib.ends(last);
-        assert_eq!(contrib.everything(), before);
-    }
+        assert_eq!(governors(&contrib), wanted, "{running:?}");
+    });
     // both can't have their way
     contrib.starts(&one);
     let set = contrib.everything();
@@ -129,15 +112,8 @@ fn a_policy_gets_its_governor_back_with_the_last_guest() {
 
 #[test]
 fn a_guest_that_does_not_ask_changes_nothing() {
-    let contrib = host();
-    let before = contrib.everything();
-    let mut guest = guest("g", "no", None, "0");
-    contrib.starts(&guest);
-    guest.properties = vec![("cpu_governor_cpus".to_owned(), "nonsense".to_owned())];
-    contrib.starts(&guest);
-    contrib.ends(&guest);
-    assert_eq!(contrib.everything(), before);
-    assert!(!contrib.fake("run/hookmux-contrib").exists());
+    let guest = guest("g", "no", None, "0");
+    host().leaves_alone(&[guest.with(&[("cpu_governor_cpus", "nonsense")]), guest]);
 }
 
 #[test]
@@ -167,17 +143,10 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
 
 #[test]
 fn a_start_that_fails_half_way_takes_back_what_it_did() {
-    let contrib = host();
-    let before = contrib.everything();
-    fs::write(contrib.host.path("broken"), "policy2").unwrap();
-    let answer = contrib.prepare(&guest("g", "yes", None, "0-3"));
-    answer.fails(
-        1,
-        &["scaling_governor: Device or resource busy", "the governor of policy2 can't be set"],
-    );
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
-    assert!(contrib.host.log().contains(&"policy0/scaling_governor performance".to_owned()));
+    let words =
+        ["scaling_governor: Device or resource busy", "the governor of policy2 can't be set"];
+    let done = "policy0/scaling_governor performance";
+    host().fails_half_way(&guest("g", "yes", None, "0-3"), "policy2", &words, done);
 }
 
 #[test]
@@ -190,23 +159,16 @@ fn what_somebody_sets_in_between_is_kept() {
     contrib.files(&[(&place, "powersave")]);
     wanted.insert(place, "powersave\n".to_owned());
     contrib.release(&guest).tells("the governor of policy0 has become powersave");
-    assert_eq!(contrib.everything(), wanted);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    contrib.is_again(&wanted);
 }
 
 #[test]
 fn an_undo_that_fails_can_be_tried_again() {
     let contrib = host();
-    let before = contrib.everything();
-    let guest = guest("g", "yes", None, "0-3");
-    contrib.starts(&guest);
-    fs::write(contrib.host.path("broken"), "policy0").unwrap();
-    contrib.release(&guest).fails("what these had before can't be set: policy0");
-    assert_eq!(governors(&contrib), ["performance", "powersave", "powersave"]);
-    fs::remove_file(contrib.host.path("broken")).unwrap();
-    contrib.next_life(&guest);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    let words = "what these had before can't be set: policy0";
+    contrib.is_undone_later(&guest("g", "yes", None, "0-3"), "policy0", words, || {
+        assert_eq!(governors(&contrib), ["performance", "powersave", "powersave"]);
+    });
 }
 
 #[test]

@@ -68,58 +68,34 @@ fn asks(value: &str) -> Guest {
 #[test]
 fn the_host_leaves_the_cpus_of_a_guest_while_it_runs() {
     let contrib = host(["", "0-5", ""]);
-    let before = contrib.everything();
-    let guest = pinned("g", &["2-4,^3", "3", "7"]);
-    contrib.starts(&guest);
-    assert_eq!(lists(&contrib), ["0-1,5-6", "0-1,5", "0-1,5-6"]);
-    // again: what is so already isn't set
-    let set = contrib.everything();
-    assert_eq!(contrib.host.log().len(), 3);
-    contrib.runs_again(&guest);
-    assert_eq!(contrib.everything(), set);
-    assert!(contrib.host.log().is_empty());
-    contrib.ends(&guest);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    contrib.lives(&pinned("g", &["2-4,^3", "3", "7"]), || {
+        assert_eq!(lists(&contrib), ["0-1,5-6", "0-1,5", "0-1,5-6"]);
+        assert_eq!(contrib.host.log().len(), 3);
+    });
     // systemd may leave the kernel's list when a unit's becomes empty
     let log = contrib.host.log();
     let system: Vec<_> = log.iter().filter(|line| line.starts_with("system.slice")).collect();
     assert_eq!(system, ["system.slice '0-7'", "system.slice ''"]);
-    // and once more, for undo runs at least once
-    contrib.undo_again(&guest).succeeds();
-    assert_eq!(contrib.everything(), before);
 }
 
 #[test]
 fn guests_share_and_each_gives_up_its_own() {
     let contrib = host(["", "", ""]);
-    let before = contrib.everything();
     let [one, two] = [pinned("one", &["1", "2"]), pinned("two", &["2", "3"])];
-    for order in [[&one, &two], [&two, &one]] {
-        contrib.starts(&one);
-        assert_eq!(lists(&contrib)[0], "0,3-7");
-        contrib.starts(&two);
-        assert_eq!(lists(&contrib)[0], "0,4-7");
-        contrib.ends(order[0]);
-        let left = if order[0].name == "one" { "0-1,4-7" } else { "0,3-7" };
-        assert_eq!(lists(&contrib), [left; 3]);
-        contrib.ends(order[1]);
-        assert_eq!(contrib.everything(), before);
-    }
+    contrib.share([&one, &two], |running| {
+        let wanted = match running {
+            ["one"] => "0,3-7",
+            ["two"] => "0-1,4-7",
+            _ => "0,4-7",
+        };
+        assert_eq!(lists(&contrib), [wanted; 3], "{running:?}");
+    });
 }
 
 #[test]
 fn a_guest_that_does_not_ask_changes_nothing() {
-    let contrib = host(["", "", ""]);
-    let before = contrib.everything();
-    let mut guest = pinned("g", &["2"]);
-    for properties in [vec![], vec![("cpu_isolate".to_owned(), "no".to_owned())]] {
-        guest.properties = properties;
-        contrib.starts(&guest);
-        contrib.ends(&guest);
-    }
-    assert_eq!(contrib.everything(), before);
-    assert!(!contrib.fake("run/hookmux-contrib").exists() && contrib.host.log().is_empty());
+    let guest = pinned("g", &["2"]);
+    host(["", "", ""]).leaves_alone(&[guest.with(&[]), guest.with(&[("cpu_isolate", "no")])]);
 }
 
 #[test]
@@ -163,15 +139,10 @@ fn a_second_guest_that_leaves_no_cpu_is_refused_and_the_first_keeps_its_own() {
 
 #[test]
 fn a_start_that_fails_half_way_takes_back_what_it_did() {
-    let contrib = host(["", "0-6", ""]);
-    let before = contrib.everything();
     // units are worked on in the order of their names
-    fs::write(contrib.host.path("broken"), "user.slice").unwrap();
-    let answer = contrib.prepare(&asks("2"));
-    answer.fails(1, &["guest g: systemctl can't set AllowedCPUs of user.slice"]);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
-    assert!(contrib.host.log().contains(&"system.slice '0-1,3-7'".to_owned()));
+    let words = ["guest g: systemctl can't set AllowedCPUs of user.slice"];
+    let done = "system.slice '0-1,3-7'";
+    host(["", "0-6", ""]).fails_half_way(&asks("2"), "user.slice", &words, done);
 }
 
 #[test]
@@ -195,17 +166,11 @@ fn what_an_administrator_sets_in_between_is_kept() {
 #[test]
 fn an_undo_that_fails_can_be_tried_again() {
     let contrib = host(["", "", ""]);
-    let before = contrib.everything();
-    let guest = asks("5");
-    contrib.starts(&guest);
-    fs::write(contrib.host.path("broken"), "init.scope").unwrap();
-    contrib.release(&guest).fails("systemctl can't set AllowedCPUs of init.scope");
-    // the others have what they had
-    assert_eq!(lists(&contrib), ["", "", "0-4,6-7"]);
-    fs::remove_file(contrib.host.path("broken")).unwrap();
-    contrib.next_life(&guest);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    let words = "systemctl can't set AllowedCPUs of init.scope";
+    contrib.is_undone_later(&asks("5"), "init.scope", words, || {
+        // the others have what they had
+        assert_eq!(lists(&contrib), ["", "", "0-4,6-7"]);
+    });
 }
 
 #[test]

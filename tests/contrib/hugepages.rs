@@ -9,14 +9,13 @@ use super::made_up::{Contrib, Guest};
 const KERNEL: &str = r#"
 value=$(cat)
 case $1 in
-    */nr_hugepages) ;;
+    */nr_hugepages) log "${1#"$F"} $value" ;;
     *)
         log "${1#"$F"}"
         printf '%s\n' "$value" >"$1"
         exit
         ;;
 esac
-printf '%s %s\n' "${1#"$F"}" "$value" >>"$T/writes"
 size=${1%/nr_hugepages}
 size=${size##*/}
 [ ! -e "$T/kill" ] || [ "$(cat "$T/kill")" != "${1#"$F/"}" ] || kill -KILL "$PPID"
@@ -95,25 +94,14 @@ fn small(name: &'static str, mib: u32) -> Guest {
     )
 }
 
+/// How many pages of 2 MiB the host has.
+const ALL: &str = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
 const STRICT: &str = "<numatune><memory mode='strict' nodeset='1'/></numatune>";
 
 #[test]
 fn a_guest_has_pages_while_it_runs() {
     let contrib = host();
-    let before = contrib.everything();
-    let guest = small("g", 1024);
-    contrib.starts(&guest);
-    assert_eq!(contrib.read("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"), "516");
-    let set = contrib.everything();
-    let writes = contrib.host.read("writes");
-    contrib.runs_again(&guest);
-    assert_eq!(contrib.everything(), set);
-    assert!(contrib.host.read("writes") == writes);
-    contrib.ends(&guest);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
-    contrib.undo_again(&guest).succeeds();
-    assert_eq!(contrib.everything(), before);
+    contrib.lives(&small("g", 1024), || assert_eq!(contrib.read(ALL), "516"));
 }
 
 #[test]
@@ -171,19 +159,14 @@ fn memory_devices_come_on_top_of_cells() {
 #[test]
 fn each_guest_gives_back_its_own() {
     let contrib = host();
-    let before = contrib.everything();
-    let [one, two] = [small("one", 20), small("two", 6)];
-    for [first, last] in [[&one, &two], [&two, &one]] {
-        contrib.starts(&one);
-        contrib.starts(&two);
-        let host = "sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
-        assert_eq!(contrib.read(host), "17");
-        contrib.ends(first);
-        assert_eq!(contrib.read(host), if first.name == "one" { "7" } else { "14" });
-        contrib.ends(last);
-        assert_eq!(contrib.everything(), before);
-    }
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    contrib.share([&small("one", 20), &small("two", 6)], |running| {
+        let wanted = match running {
+            ["one"] => "14",
+            ["two"] => "7",
+            _ => "17",
+        };
+        assert_eq!(contrib.read(ALL), wanted, "{running:?}");
+    });
 }
 
 #[test]
@@ -195,13 +178,14 @@ fn too_few_pages_are_given_back_and_the_guest_does_not_start() {
     guest.elements.push_str(STRICT);
     let answer = contrib.prepare(&guest);
     answer.fails(1, &["hugepages: guest g: got 100 of 512 pages of 2048 KiB on node 1: "]);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    contrib.is_again(&before);
     // it was tried five times, and memory compacted in between
     let [caches, memory] = ["/proc/sys/vm/drop_caches", "/proc/sys/vm/compact_memory"];
     let mut wanted = vec![caches, memory];
     wanted.extend([caches, memory, "sleep"].repeat(3));
-    assert_eq!(contrib.host.log(), wanted);
+    let mut log = contrib.host.log();
+    log.retain(|line| !line.contains("/nr_hugepages "));
+    assert_eq!(log, wanted);
     fs::write(contrib.host.path("refuse"), "").unwrap();
     contrib
         .prepare(&guest)
@@ -313,23 +297,15 @@ fn a_kernel_without_nodes_has_one_pool() {
     let mut guest = small("g", 20);
     guest.elements.push_str("<numatune><memory mode='strict' nodeset='0'/></numatune>");
     contrib.starts(&guest);
-    assert_eq!(contrib.read("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"), "14");
+    assert_eq!(contrib.read(ALL), "14");
     contrib.ends(&guest);
     assert_eq!(contrib.everything(), before);
 }
 
 #[test]
 fn a_guest_that_does_not_ask_changes_nothing() {
-    let contrib = host();
-    let before = contrib.everything();
-    let mut guest = small("g", 20);
-    for properties in [vec![], vec![("hugepages".to_owned(), "no".to_owned())]] {
-        guest.properties = properties;
-        contrib.starts(&guest);
-        contrib.ends(&guest);
-    }
-    assert_eq!(contrib.everything(), before);
-    assert!(!contrib.fake("run/hookmux-contrib").exists());
+    let guest = small("g", 20);
+    host().leaves_alone(&[guest.with(&[]), guest.with(&[("hugepages", "no")])]);
 }
 
 #[test]
@@ -338,20 +314,15 @@ fn what_cannot_be_done_is_refused_with_the_reason() {
     let mut wrong = small("g", 20);
     wrong.properties[0].1 = "512".to_owned();
     let with = |elements: &str| {
-        guest(
-            "g",
-            &format!(
-                "<memory unit='MiB'>20</memory><memoryBacking><hugepages/></memoryBacking>{elements}"
-            ),
-        )
+        let mut guest = small("g", 20);
+        guest.elements.push_str(elements);
+        guest
     };
     let page = |page: &str| {
-        guest(
-            "g",
-            &format!(
-                "<memory unit='MiB'>20</memory><memoryBacking><hugepages>{page}</hugepages></memoryBacking>"
-            ),
-        )
+        let mut guest = small("g", 20);
+        let pages = format!("<hugepages>{page}</hugepages>");
+        guest.elements = guest.elements.replace("<hugepages/>", &pages);
+        guest
     };
     contrib.refuses(&[
         (wrong, "hugepages has '512'; it is yes or no"),

@@ -130,6 +130,45 @@ fn a_start_with_a_broken_disk_is_refused() {
     start("true", &[&block]).fails(2, &["is corrupt"]);
 }
 
+/// It names that file as it likes: qemu-img isn't even started for it.
+#[test]
+fn an_image_with_an_external_data_file_is_refused_and_not_opened() {
+    let package = Package::new("image-check");
+    let host = &package.host;
+    let create = |name: &str, options: &[&str]| {
+        let image = host.path(name);
+        let mut create = Command::new("qemu-img");
+        create.args(["create", "-q", "-u", "-f", "qcow2"]).args(options).arg(&image).arg("1M");
+        assert!(create.status().unwrap().success());
+        image
+    };
+    if image(host, "plain.qcow2").is_none() {
+        return skip("no qemu-img here");
+    }
+    // an older header has other things in that place: here the length of the word qcow2
+    let old = create("old", &["-o", "compat=0.10", "-F", "qcow2", "-b", "/nowhere/base"]);
+    assert_eq!(fs::read(&old).unwrap()[72..80], [0xe2, 0x79, 0x2a, 0xca, 0, 0, 0, 5]);
+    start(&package, "strict", &disk("vda", &old, "")).succeeds();
+    let data = format!("data_file={}", host.path("data").display());
+    let [outside, raw] = [("outside", ""), ("raw", ",data_file_raw=on,lazy_refcounts=on")]
+        .map(|(name, more)| create(name, &["-o", &format!("{data}{more}")]));
+    // with other bits beside it
+    damage(&raw, |bytes, _| bytes[79] |= 1);
+    package.program("qemu-img", "log \"$*\"");
+    for (image, mode) in [(&outside, "true"), (&outside, "strict"), (&raw, "true")] {
+        let words = format!("vdb: {} keeps its data in another file", image.display());
+        start(&package, mode, &disk("vdb", image, "")).fails(2, &[&words]);
+        let block = disk("vdb", image, "").replace("type='file' device", "type='block' device");
+        start(&package, mode, &block.replace("<source file='/", "<source dev='/"))
+            .fails(2, &[&words]);
+    }
+    assert!(host.log().is_empty(), "it was opened");
+    // what can't be read isn't taken for an image without one
+    package.program("od", "exit 1");
+    start(&package, "true", &disk("vdc", &old, "")).fails(2, &["vdc: ", "can't be read"]);
+    assert!(host.log().is_empty(), "it was opened");
+}
+
 #[test]
 fn what_cannot_be_looked_at_is_refused() {
     let package = Package::new("image-check");

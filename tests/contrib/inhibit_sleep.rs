@@ -60,6 +60,37 @@ fn is_logged(package: &Package, lines: &[&str]) {
     assert_eq!(log, lines);
 }
 
+/// The first guest that asks for it starts: the inhibitor is held, by this process.
+#[track_caller]
+fn takes_it(package: &Package, guest: &Guest<'_>) -> i32 {
+    guest.call("started begin").succeeds();
+    is_logged(package, &[INHIBIT]);
+    holder(package).expect("it is held")
+}
+
+/// The last guest that asks for it ends.
+#[track_caller]
+fn gives_it_up(package: &Package, guest: &Guest<'_>) {
+    guest.ends();
+    is_logged(package, &["stop"]);
+}
+
+#[track_caller]
+fn kill(pid: i32) {
+    let kill = nix::sys::signal::Signal::SIGKILL;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), kill).unwrap();
+    until("it has ended", || !is_alive(pid));
+}
+
+/// Changes the registration.
+#[track_caller]
+fn rewrite(package: &Package, from: &str, to: &str) {
+    let path = package.host.hook("hooks.d/inhibit-sleep.yaml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(&path, text.replace(from, to)).unwrap();
+}
+
 #[test]
 fn the_inhibitor_is_held_while_a_guest_runs() {
     let package = package();
@@ -67,14 +98,11 @@ fn the_inhibitor_is_held_while_a_guest_runs() {
     let guest = asking(&package, "g");
     guest.call("prepare begin").succeeds();
     assert_eq!(holder(&package), None);
-    guest.call("started begin").succeeds();
-    is_logged(&package, &[INHIBIT]);
-    let pid = holder(&package).expect("it is held");
+    let pid = takes_it(&package, &guest);
     // libvirt's daemon starts again
     guest.call("reconnect begin").succeeds();
     assert_eq!(holder(&package), Some(pid), "by the same process");
-    guest.ends();
-    is_logged(&package, &["stop"]);
+    gives_it_up(&package, &guest);
     until("it has ended", || !is_alive(pid));
     assert_eq!(package.host.path("unit").exists(), before);
     guest.ends();
@@ -85,19 +113,11 @@ fn the_inhibitor_is_held_while_a_guest_runs() {
 fn one_that_has_ended_by_itself_is_no_obstacle() {
     let package = package();
     let guest = asking(&package, "g");
-    guest.call("started begin").succeeds();
-    is_logged(&package, &[INHIBIT]);
-    let pid = holder(&package).unwrap();
-    let kill = nix::sys::signal::Signal::SIGKILL;
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), kill).unwrap();
-    until("it has ended", || !is_alive(pid));
+    kill(takes_it(&package, &guest));
     guest.ends();
     assert!(package.host.log().is_empty(), "nothing to undo");
-    guest.call("started begin").succeeds();
-    is_logged(&package, &[INHIBIT]);
-    assert!(holder(&package).is_some());
-    guest.ends();
-    is_logged(&package, &["stop"]);
+    takes_it(&package, &guest);
+    gives_it_up(&package, &guest);
 }
 
 /// systemd starts it again where it ends, and waits before it does: it isn't to come back after the last guest.
@@ -105,18 +125,12 @@ fn one_that_has_ended_by_itself_is_no_obstacle() {
 fn one_that_waits_for_its_next_start_is_stopped() {
     let package = package();
     let guest = asking(&package, "g");
-    guest.call("started begin").succeeds();
-    is_logged(&package, &[INHIBIT]);
-    let pid = holder(&package).unwrap();
-    let kill = nix::sys::signal::Signal::SIGKILL;
-    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), kill).unwrap();
-    until("it has ended", || !is_alive(pid));
+    kill(takes_it(&package, &guest));
     fs::write(package.host.path("waits"), "").unwrap();
     // no second one meanwhile
     guest.call("reconnect begin").succeeds();
     assert!(package.host.log().is_empty());
-    guest.ends();
-    is_logged(&package, &["stop"]);
+    gives_it_up(&package, &guest);
     assert!(!package.host.path("waits").exists());
 }
 
@@ -146,9 +160,7 @@ fn wrong_settings_are_refused_and_say_why() {
         assert!(log.contains("inhibit-sleep: guest g: ") && log.contains(reason), "{log}");
     }
     let package = package();
-    let path = package.host.hook("hooks.d/inhibit-sleep.yaml");
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, text.replace("[\"yes\", \"true\"]", "\"*\"")).unwrap();
+    rewrite(&package, "[\"yes\", \"true\"]", "\"*\"");
     let guest = package.guest("g", &[("inhibit_sleep", "perhaps")], "");
     guest.call("started begin").succeeds();
     let log = package.host.text(&["show", "last"], 0);
@@ -159,22 +171,17 @@ fn wrong_settings_are_refused_and_say_why() {
 #[test]
 fn it_can_be_the_default_and_a_guest_can_say_no() {
     let package = package().env("INHIBIT_SLEEP", "yes");
-    let path = package.host.hook("hooks.d/inhibit-sleep.yaml");
-    let text = fs::read_to_string(&path).unwrap();
     let program = package.directory().join("bin/inhibit-sleep");
     let when = "when: {property: {inhibit_sleep: [\"yes\", \"true\"]}}";
-    assert!(text.contains(when), "{text}");
-    fs::write(&path, text.replace(when, &format!("check: [{}, asks]", program.display()))).unwrap();
+    rewrite(&package, when, &format!("check: [{}, asks]", program.display()));
     let no = package.guest("no", &[("inhibit_sleep", "no")], "");
     let silent = package.guest("silent", &[], "");
     no.call("started begin").succeeds();
     assert_eq!(holder(&package), None);
-    silent.call("started begin").succeeds();
-    is_logged(&package, &[INHIBIT]);
+    takes_it(&package, &silent);
     no.ends();
     assert!(package.host.log().is_empty());
-    silent.ends();
-    is_logged(&package, &["stop"]);
+    gives_it_up(&package, &silent);
 }
 
 /// The first guest that asks takes it, and the last one gives it up.
@@ -182,9 +189,7 @@ fn it_can_be_the_default_and_a_guest_can_say_no() {
 fn two_guests_share_it() {
     let package = package();
     let (one, two) = (asking(&package, "one"), asking(&package, "two"));
-    one.call("started begin").succeeds();
-    is_logged(&package, &[INHIBIT]);
-    let pid = holder(&package).expect("it is held");
+    let pid = takes_it(&package, &one);
     two.call("started begin").succeeds();
     one.ends();
     assert_eq!(holder(&package), Some(pid), "the other one still runs");
@@ -192,7 +197,6 @@ fn two_guests_share_it() {
     two.ends();
     assert_eq!(holder(&package), Some(pid));
     assert!(package.host.log().is_empty());
-    one.ends();
-    is_logged(&package, &["stop"]);
+    gives_it_up(&package, &one);
     until("it has ended", || !is_alive(pid));
 }

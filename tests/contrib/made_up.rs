@@ -77,6 +77,11 @@ impl Guest {
         Guest { name, uuid, properties, elements: elements.to_owned() }
     }
 
+    /// The same guest with these properties.
+    pub fn with(&self, properties: &[(&str, &str)]) -> Guest {
+        Guest::new(self.name, properties, &self.elements)
+    }
+
     fn document(&self) -> String {
         let properties =
             self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -189,6 +194,13 @@ impl Contrib {
             }
         }
         found
+    }
+
+    /// The made-up host is this, and the hook keeps nothing for itself.
+    #[track_caller]
+    pub fn is_again(&self, wanted: &BTreeMap<String, String>) {
+        assert_eq!(self.everything(), *wanted);
+        assert!(self.kept().is_empty(), "{:?}", self.kept());
     }
 
     /// What the hook keeps for itself: files and links.
@@ -332,6 +344,84 @@ impl Contrib {
                 assert!(self.kept().is_empty(), "{moment}: {:?}", self.kept());
             }
         }
+    }
+
+    /// A guest's life, in which the hook runs once more and changes nothing; so does its undo after it.
+    #[track_caller]
+    pub fn lives(&self, guest: &Guest, is_set: impl FnOnce()) {
+        let before = self.everything();
+        self.starts(guest);
+        is_set();
+        let set = self.everything();
+        self.host.log();
+        self.runs_again(guest);
+        assert_eq!(self.everything(), set);
+        assert_eq!(self.host.log(), [""; 0]);
+        self.ends(guest);
+        self.is_again(&before);
+        self.undo_again(guest).succeeds();
+        self.is_again(&before);
+    }
+
+    /// Two guests run at a time, and end in both orders. `is_set` is told who runs.
+    #[track_caller]
+    pub fn share(&self, [one, two]: [&Guest; 2], is_set: impl Fn(&[&str])) {
+        let before = self.everything();
+        for [first, last] in [[one, two], [two, one]] {
+            self.starts(one);
+            is_set(&[one.name]);
+            self.starts(two);
+            is_set(&[one.name, two.name]);
+            self.ends(first);
+            is_set(&[last.name]);
+            self.ends(last);
+            self.is_again(&before);
+        }
+    }
+
+    /// These guests don't ask for the hook: nothing is changed, and nothing kept.
+    #[track_caller]
+    pub fn leaves_alone(&self, guests: &[Guest]) {
+        let before = self.everything();
+        for guest in guests {
+            self.starts(guest);
+            self.ends(guest);
+        }
+        assert_eq!(self.everything(), before);
+        assert!(!self.fake("run/hookmux-contrib").exists());
+        assert_eq!(self.host.log(), [""; 0]);
+    }
+
+    /// The start fails at the step that the tools know as `broken`, with these words: what was done is taken back, `done`
+    /// among it.
+    #[track_caller]
+    pub fn fails_half_way(&self, guest: &Guest, broken: &str, words: &[&str], done: &str) {
+        let before = self.everything();
+        fs::write(self.host.path("broken"), broken).unwrap();
+        self.prepare(guest).fails(1, words);
+        self.is_again(&before);
+        assert!(self.host.log().iter().any(|line| line == done), "{broken}: not done: {done}");
+        fs::remove_file(self.host.path("broken")).unwrap();
+    }
+
+    /// The undo fails at the step that the tools know as `broken`, with these words: it is owed, and done before the guest's
+    /// next life.
+    #[track_caller]
+    pub fn is_undone_later(
+        &self,
+        guest: &Guest,
+        broken: &str,
+        words: &str,
+        is_left: impl FnOnce(),
+    ) {
+        let before = self.everything();
+        self.starts(guest);
+        fs::write(self.host.path("broken"), broken).unwrap();
+        self.release(guest).fails(words);
+        is_left();
+        fs::remove_file(self.host.path("broken")).unwrap();
+        self.next_life(guest);
+        self.is_again(&before);
     }
 
     /// Each of these values of a property is refused with these words, and nothing is changed.

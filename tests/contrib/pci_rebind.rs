@@ -104,21 +104,10 @@ fn asks(name: &'static str, devices: &str) -> Guest {
 #[test]
 fn devices_have_another_driver_while_a_guest_runs() {
     let contrib = host();
-    let before = contrib.everything();
-    let guest = guest("g", &[GPU, SOUND, NIC]);
-    contrib.starts(&guest);
-    assert_eq!([GPU, SOUND, NIC].map(|one| driver(&contrib, one)), ["vfio-pci"; 3]);
-    assert_eq!(driver(&contrib, NVME), "nvme");
-    let set = contrib.everything();
-    contrib.host.log();
-    contrib.runs_again(&guest);
-    assert_eq!(contrib.everything(), set);
-    assert!(contrib.host.log().is_empty());
-    contrib.ends(&guest);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
-    contrib.undo_again(&guest).succeeds();
-    assert_eq!(contrib.everything(), before);
+    contrib.lives(&guest("g", &[GPU, SOUND, NIC]), || {
+        assert_eq!([GPU, SOUND, NIC].map(|one| driver(&contrib, one)), ["vfio-pci"; 3]);
+        assert_eq!(driver(&contrib, NVME), "nvme");
+    });
 }
 
 #[test]
@@ -165,8 +154,7 @@ fn a_second_guest_with_the_same_device_is_refused_by_the_name_of_the_first() {
     contrib.ends(&two);
     assert_eq!([GPU, NVME, NIC].map(|one| driver(&contrib, one)), ["amdgpu", "nvme", "vfio-pci"]);
     contrib.ends(&three);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    contrib.is_again(&before);
 }
 
 #[test]
@@ -254,14 +242,12 @@ fn a_device_that_a_process_has_by_vfio_is_neither_taken_nor_given_back() {
     fs::remove_dir_all(contrib.fake("proc/4711")).unwrap();
     fs::remove_dir_all(contrib.fake(&format!("sys/bus/pci/devices/{NIC}/vfio-dev"))).unwrap();
     contrib.next_life(&guest);
-    assert_eq!(contrib.everything(), before);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    contrib.is_again(&before);
 }
 
 #[test]
 fn a_start_that_fails_at_any_step_takes_back_what_it_did() {
     let contrib = host();
-    let before = contrib.everything();
     let guest = guest("g", &[GPU, SOUND]);
     for (step, words) in [
         (
@@ -274,20 +260,15 @@ fn a_start_that_fails_at_any_step_takes_back_what_it_did() {
         ),
         (format!("drivers_probe {SOUND}"), "0000:01:00.1 can't be given to vfio-pci"),
     ] {
-        fs::write(contrib.host.path("broken"), &step).unwrap();
-        contrib.prepare(&guest).fails(1, &["Device or resource busy", words]);
-        assert!(contrib.host.log().contains(&format!("drivers_probe {GPU}")), "{step}");
-        assert_eq!(contrib.everything(), before, "{step}");
-        assert!(contrib.kept().is_empty(), "{step}: {:?}", contrib.kept());
+        let words = ["Device or resource busy", words];
+        contrib.fails_half_way(&guest, &step, &words, &format!("drivers_probe {GPU}"));
     }
     // a driver that doesn't take a device back is asked again
-    fs::write(contrib.host.path("broken"), format!("drivers/amdgpu/bind {GPU}")).unwrap();
-    contrib.starts(&guest);
-    contrib.release(&guest).fails("0000:01:00.0 can't be given back to amdgpu");
-    assert_eq!([GPU, SOUND].map(|one| driver(&contrib, one)), ["", "snd_hda_intel"]);
-    fs::remove_file(contrib.host.path("broken")).unwrap();
-    contrib.next_life(&guest);
-    assert_eq!(contrib.everything(), before);
+    let (step, words) =
+        (format!("drivers/amdgpu/bind {GPU}"), "0000:01:00.0 can't be given back to amdgpu");
+    contrib.is_undone_later(&guest, &step, words, || {
+        assert_eq!([GPU, SOUND].map(|one| driver(&contrib, one)), ["", "snd_hda_intel"]);
+    });
 }
 
 #[test]
@@ -303,8 +284,7 @@ fn what_somebody_changes_in_between_is_kept() {
     let undone = contrib.release(&guest);
     undone.tells("0000:03:00.0 has got the driver e1000e since");
     undone.tells("driver_override of 0000:02:00.0 has become mine");
-    assert_eq!(contrib.everything(), set);
-    assert!(contrib.kept().is_empty(), "{:?}", contrib.kept());
+    contrib.is_again(&set);
 }
 
 #[test]
@@ -322,16 +302,8 @@ fn the_driver_is_loaded_where_it_is_not_there() {
 
 #[test]
 fn a_guest_that_does_not_ask_changes_nothing() {
-    let contrib = host();
-    let before = contrib.everything();
-    let mut guest = guest("g", &[NVME]);
-    for properties in [vec![], vec![("pci_rebind".to_owned(), "no".to_owned())]] {
-        guest.properties = properties;
-        contrib.starts(&guest);
-        contrib.ends(&guest);
-    }
-    assert_eq!(contrib.everything(), before);
-    assert!(!contrib.fake("run/hookmux-contrib").exists());
+    let guest = guest("g", &[NVME]);
+    host().leaves_alone(&[guest.with(&[]), guest.with(&[("pci_rebind", "no")])]);
 }
 
 #[test]

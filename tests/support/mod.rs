@@ -8,6 +8,7 @@ pub mod documents;
 pub mod events;
 pub mod finding;
 pub mod host;
+pub mod record;
 pub mod schema;
 
 pub use documents::{GUEST, capture};

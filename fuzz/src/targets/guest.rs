@@ -11,13 +11,12 @@ use hookmux::for_tests::libvirt::document::DocumentIdentity;
 use hookmux::for_tests::machine::boot;
 use hookmux::for_tests::machine::files;
 use hookmux::for_tests::memory::guest::{Guest, HeldFailure};
-use hookmux::for_tests::state::Dir;
 use nix::time::{ClockId, clock_gettime};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Checked, Target, join, must, parts, same};
+use super::{Checked, Target, join, must, own_directory, parts, same};
 use crate::random::Random;
-use crate::seeds::Seed;
+use crate::seeds::{self, Seed};
 
 const WORDS: &[&str] = &[
     "boot",
@@ -68,15 +67,13 @@ impl Guests {
             json!({ "format": 1, "boot": "BOOT", "name": "vm", "origin": "migration", "since": 0, "held": null }),
             json!({ "format": 1, "boot": "BOOT", "name": "vm", "origin": "fresh" }),
         ];
-        for seed in all {
-            let Ok(Value::Object(mut object)) = serde_json::from_slice(&seed.bytes) else {
-                continue;
-            };
-            if object.contains_key("boot") && object.contains_key("origin") {
-                object.insert("boot".to_owned(), "BOOT".into());
-                seeds.push(Value::Object(object));
-            }
+        let known =
+            |object: &Map<_, _>| object.contains_key("boot") && object.contains_key("origin");
+        let mut released = crate::json::values(&seeds::objects(all, known));
+        for seed in &mut released {
+            seed["boot"] = "BOOT".into();
         }
+        seeds.extend(released);
         Guests { runtime_dir, seeds, boot: boot::id() }
     }
 
@@ -161,7 +158,7 @@ impl Target for Guests {
             }
         }
 
-        let runtime_dir = Dir::new(self.runtime_dir.clone(), nix::unistd::geteuid().as_raw());
+        let runtime_dir = own_directory(&self.runtime_dir);
         let guest = Guest::new(&runtime_dir, driver, uuid.as_deref(), &name);
         let _ = (guest.origin(), guest.started_document());
         let peeked = guest.peek_pending();

@@ -1,18 +1,16 @@
 //! Jobs of the queue, in their two files or in the one of 0.1.0: what is read and written again comes
 //! back the same, a newer one is left alone, and whatever the files hold, a worker survives it.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hookmux::for_tests::machine::files;
 use hookmux::for_tests::queue::clock::BootClock;
 use hookmux::for_tests::queue::item::FORMAT;
 use hookmux::for_tests::queue::{ItemBody, ItemHead, JobReadError, Queue};
-use hookmux::for_tests::state::Dir;
 use serde_json::{Map, Value};
 
-use super::{Checked, Target, join, must, parts, same};
+use super::{Checked, Target, is_prepared, join, must, own_directory, parts, same};
 use crate::json;
 use crate::random::Random;
 use crate::seeds::{self, Seed};
@@ -101,19 +99,15 @@ pub struct Jobs {
 
 impl Jobs {
     pub fn new(all: &[Seed], scratch: &Path) -> Jobs {
-        let is_job = |seed: &Seed| {
-            let value: Option<Value> = serde_json::from_slice(&seed.bytes).ok();
-            value.is_some_and(|value| {
-                value.get("queued_at").is_some() && value.get("path").is_some()
-            })
-        };
-        let raw = seeds::bytes(all, is_job);
+        let raw = seeds::objects(all, |object| {
+            object.contains_key("queued_at") && object.contains_key("path")
+        });
         let directory = scratch.join("queue");
         files::private_directory(&directory).unwrap_or_default();
         Jobs {
             seeds: json::values(&raw),
             raw,
-            queue: Queue::new(&Dir::new(scratch.to_path_buf(), nix::unistd::geteuid().as_raw())),
+            queue: Queue::new(&own_directory(scratch)),
             head: directory.join(format!("{ID}.json")),
             body: directory.join(format!("{ID}.data")),
         }
@@ -243,9 +237,7 @@ fn works(mut head: ItemHead, body: &ItemBody) -> Result<(), super::Disagreement>
     let pause = head.pause(&clock);
     must(pause <= LONGEST_PAUSE, "a job that is put off for too long", || format!("{pause:?}"))?;
     let run = head.begin();
-    if let Ok(null) = File::open("/dev/null") {
-        let _ = body.job.job(&run, Some(b"/x"), null.into(), Instant::now());
-    }
+    is_prepared(&body.job, &run);
     let is_tried_again = head.fail("exit status 1", &clock);
     let tries = u64::from(head.attempts);
     let is_bounded = !is_tried_again || tries < head.max_attempts();

@@ -1,19 +1,18 @@
 //! What hooks have set up and owe: whatever lies in an owner's directory, an entry is read or told of, none is
 //! forgotten in silence, what is run is what a call has written, and nothing lies outside of the ledger.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use hookmux::for_tests::machine::{boot, files};
-use hookmux::for_tests::state::Dir;
 use hookmux::for_tests::undo::entry::{EntryName, FORMAT};
 use hookmux::for_tests::undo::ledger::{Ledger, Owed, OwnerLedger};
 use hookmux::for_tests::undo::owner::Owner;
 use serde_json::{Map, Value, json};
 
-use super::{Checked, Target, join, must, parts, same, shown};
+use super::{Checked, Target, is_prepared, join, must, own_directory, parts, same, shown};
+use crate::json;
 use crate::random::Random;
 use crate::seeds::{self, Seed};
 
@@ -80,6 +79,8 @@ const NAMES: &[&str] = &[
     "KEY.json",
     "KEY.provisional.json",
     "KEY.undoing.json",
+    "KEY-01M8MWZSD3D31BN4HHENW5E1QX.due.json",
+    "KEY.provisional.due.undoing.json",
     "KEY.provisional.undoing.json",
     "KEY-01M8MWZSD3D31BN4HHENW5E1QX.json",
     "KEY-01M8MWZSD3D31BN4HHENW5E1QX.undoing.json",
@@ -118,14 +119,10 @@ enum Place {
 impl Ledgers {
     pub fn new(all: &[Seed], scratch: &Path) -> Ledgers {
         let runtime_dir = scratch.join("run");
-        let is_entry = |seed: &Seed| {
-            let value: Option<Value> = serde_json::from_slice(&seed.bytes).ok();
-            value
-                .is_some_and(|value| value.get("current").is_some_and(|it| it.get("job").is_some()))
-        };
-        let raw = seeds::bytes(all, is_entry);
-        let mut seeds: Vec<Value> =
-            raw.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect();
+        let raw = seeds::objects(all, |object| {
+            object.get("current").is_some_and(|it| it.get("job").is_some())
+        });
+        let mut seeds = json::values(&raw);
         seeds.push(json!({ "format": 1, "boot": "BOOT", "driver": "qemu", "current": {
             "run": "01M8MWZSD3D31BN4HHENW5E1QX-0", "job": { "path": "L2Jpbi90cnVl" } } }));
         for seed in &mut seeds {
@@ -141,7 +138,7 @@ impl Ledgers {
     fn file(&self, random: &mut Random) -> Vec<u8> {
         let mut value = random.item(&self.seeds).clone();
         if !random.once_in(3) {
-            crate::json::mutate(random, &mut value, WORDS);
+            json::mutate(random, &mut value, WORDS);
         }
         let mut bytes = value.to_string().into_bytes();
         if random.once_in(6) {
@@ -188,6 +185,7 @@ impl Ledgers {
 fn is_entry(name: &str) -> bool {
     let Some(stem) = name.strip_suffix(".json") else { return false };
     let stem = stem.strip_suffix(".undoing").unwrap_or(stem);
+    let stem = stem.strip_suffix(".due").unwrap_or(stem);
     let stem = stem.strip_suffix(".provisional").unwrap_or(stem);
     let mut words = stem.splitn(2, '-');
     let is_word =
@@ -243,7 +241,7 @@ impl Target for Ledgers {
                 written.push((name, bytes));
             }
         }
-        let runtime_dir = Dir::new(self.runtime_dir.clone(), nix::unistd::geteuid().as_raw());
+        let runtime_dir = own_directory(&self.runtime_dir);
         let own = Ledger::new(&runtime_dir).of(&Owner::of_directory(OWNER.to_owned()));
         let (owed, unreadable) = own.entries();
         let paths: Vec<PathBuf> = unreadable.iter().map(|one| one.path.clone()).collect();
@@ -307,9 +305,7 @@ fn can_be_run(owed: &Owed) -> Result<(), super::Disagreement> {
         let is_id = !setup.run.is_empty()
             && setup.run.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
         must(is_id, "a run without an id", || setup.run.clone())?;
-        if let Ok(null) = File::open("/dev/null") {
-            let _ = setup.job.job(&setup.run, Some(b"/x"), null.into(), Instant::now());
-        }
+        is_prepared(&setup.job, &setup.run);
     }
     let _ = (owed.is_due(), owed.is_expired(), owed.is_provisional());
     Ok(())

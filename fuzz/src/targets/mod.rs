@@ -24,7 +24,12 @@ mod tree;
 mod xml_path;
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::path::Path;
+use std::time::Instant;
+
+use hookmux::for_tests::process::StoredJob;
+use hookmux::for_tests::state::Dir;
 
 use crate::growth::Frame;
 use crate::random::Random;
@@ -164,6 +169,18 @@ fn must(
 /// That two are the same.
 fn same<T: PartialEq + Debug>(what: &'static str, one: &T, other: &T) -> Result<(), Disagreement> {
     must(one == other, what, || format!("{one:?}\n{other:?}"))
+}
+
+/// A directory of hookmux's own, at this path.
+fn own_directory(path: &Path) -> Dir {
+    Dir::new(path.to_path_buf(), nix::unistd::geteuid().as_raw())
+}
+
+/// Makes what a worker starts of a job that was read, and starts nothing.
+fn is_prepared(job: &StoredJob, run: &str) {
+    if let Ok(null) = File::open("/dev/null") {
+        let _ = job.job(run, Some(b"/x"), null.into(), Instant::now());
+    }
 }
 
 /// Bytes as text, for details.

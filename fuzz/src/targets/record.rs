@@ -11,7 +11,7 @@ use hookmux::for_tests::record::store;
 use hookmux::for_tests::state::Dir;
 use serde_json::Value;
 
-use super::{Checked, Target, must, same};
+use super::{Checked, Target, must, own_directory, same};
 use crate::json;
 use crate::random::Random;
 use crate::seeds::{self, Seed};
@@ -118,12 +118,7 @@ impl Records {
     pub fn new(all: &[Seed], scratch: &Path) -> Records {
         let raw = seeds::bytes(all, |seed| lines(&seed.bytes).is_some());
         let seeds = raw.iter().filter_map(|bytes| lines(bytes)).collect();
-        Records {
-            seeds,
-            raw,
-            place: scratch.join("record"),
-            directory: Dir::new(scratch.to_path_buf(), nix::unistd::geteuid().as_raw()),
-        }
+        Records { seeds, raw, place: scratch.join("record"), directory: own_directory(scratch) }
     }
 }
 

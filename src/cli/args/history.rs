@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser as NotEmpty;
 use clap::{Args, ValueHint};
 
-use super::values::{Format, OutputArgs, driver};
+use super::values::{Format, OutputArgs, driver, whole_number};
 use crate::libvirt::Driver;
 use crate::process::internal;
 
@@ -24,7 +24,7 @@ pub(crate) struct ConditionArgs {
     /// Of this libvirt operation
     #[arg(long, value_parser = NotEmpty::new())]
     pub operation: Option<String>,
-    /// In which something failed, and no later retry of it succeeded; with --hook or --event, that
+    /// In which something failed; with --hook or --event, that. `log`, `show` and `retry` leave out what a later retry has mended, or a later try of a detached hook
     #[arg(long, alias = "error")]
     pub failed: bool,
     /// In which nothing failed; with --hook or --event, in which that succeeded
@@ -99,6 +99,7 @@ pub(crate) struct LogArgs {
         long,
         default_value_t = 20,
         value_name = "NUMBER",
+        value_parser = whole_number,
         overrides_with = "lines"
     )]
     pub lines: usize,
@@ -172,9 +173,14 @@ pub(crate) struct ShowArgs {
     pub execution: Option<String>,
     #[command(flatten)]
     pub search: SearchArgs,
-    /// Show all lines of all output, long lines whole, and all executions of a hook
+    /// Show all lines of all output, long lines whole, the call's uuid, class and arguments, and all executions of a
+    /// hook
     #[arg(long)]
     pub full: bool,
+    /// Print the execution as one HTML file, which needs nothing else: to keep, to send, to print; of a hook its last
+    /// execution. It has everything, as with --full
+    #[arg(long, conflicts_with = "output")]
+    pub html: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -218,12 +224,15 @@ pub(crate) struct RetryArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
-    /// The execution: its id, or the beginning or the end of one; or the id of a job
-    #[arg(value_name = "ID", value_parser = NotEmpty::new())]
+    /// The execution: its id, or the beginning or the end of one; the id of a job; its guest or network; or `last`, the newest that is running
+    #[arg(value_name = "ID|GUEST|last", value_parser = NotEmpty::new())]
     pub id: String,
     /// Don't ask
     #[arg(long)]
     pub yes: bool,
+    /// Only show what would be ended
+    #[arg(long)]
+    pub dry_run: bool,
     /// Why, for `log --audit`
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -91,6 +91,9 @@ pub(crate) struct CheckArgs {
     /// Only check whether libvirt still calls hookmux where it was installed; prints nothing if it does
     #[arg(long)]
     pub entries: bool,
+    /// Exit status 1 for warnings too
+    #[arg(long)]
+    pub strict: bool,
     #[command(flatten)]
     pub output: OutputArgs,
 }

@@ -114,7 +114,7 @@ pub(super) enum Command {
     /// Register a hook: a script, a function of a module, or a registration from a file
     ///
     /// With options (--event and more) the options describe the hook, and nothing is run.
-    /// `--manual 0` asks all the same, and the options count only if there is no description.
+    /// `--manual 0` asks anyway, and the options count only if there is no description.
     ///
     /// Without options, `add script PATH` asks the script to describe itself if its text contains
     /// `--describe`, or if --describe is given: it runs `PATH --describe`, which prints a JSON
@@ -216,7 +216,7 @@ pub(super) enum Command {
     ///
     /// The hook that runs is ended, no other hook is started, hooks that succeeded are rolled back, and
     /// libvirt gets its answer: a failure (143) at a gate, success at a call that can't be refused. Of a
-    /// detached hook the attempt is ended, and counts as failed. The command waits for the end.
+    /// detached hook the try is ended, and counts as failed. The command waits for the end.
     Stop(StopArgs),
     /// Move records to the state directory, and remove those that are too old
     #[command(name = internal::text(internal::PRUNE))]
@@ -313,9 +313,9 @@ impl Arguments {
                 | Command::Events(_)
                 | Command::Plan(_)
                 | Command::Check(_)
-                | Command::Show(_)
                 | Command::Schema(_),
             ) => true,
+            Some(Command::Show(show)) => !show.html,
             Some(Command::Log(log)) => !log.follow,
             Some(Command::Undo(undo)) => undo.list,
             _ => false,

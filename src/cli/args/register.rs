@@ -36,6 +36,10 @@ pub(crate) struct NewArgs {
     /// Make a registered hook that takes back what it has set up
     #[arg(long)]
     pub undo: bool,
+    /// Make a registered hook with this condition: driver, name, uuid, title, reason, origin, network or property.NAME,
+    /// and a pattern; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub when: Vec<String>,
     /// Only show what would be made
     #[arg(long)]
     pub dry_run: bool,
@@ -45,10 +49,10 @@ pub(crate) struct NewArgs {
     pub output: OutputArgs,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct AddArgs {
-    /// `script`, `module`, a ready-made hook, or the file of a registration, or a directory of such files; `-` is
-    /// standard input, and needs --name
+    /// `script` (which may be left out before the path of a program), `module`, a ready-made hook, or the file of a
+    /// registration, or a directory of such files; `-` is standard input, and needs --name
     #[arg(value_name = "script|module|contrib/NAME|FILE.yaml|DIR|-", value_hint = ValueHint::FilePath)]
     pub what: PathBuf,
     /// The script's path, or the module's name
@@ -74,7 +78,7 @@ pub(crate) struct AddArgs {
 }
 
 /// How `add` and `import` register hooks.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct RegisterArgs {
     /// Where the ready-made hooks lie, for contrib/NAME and for saschpe's files
     /// [default: share/hookmux/contrib/hooks of the installation]

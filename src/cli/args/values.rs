@@ -3,7 +3,9 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::terminal::ColorChoice;
+use crate::cli::time::TimeStyle;
 use crate::cli::usage;
+use crate::config::suggest::suggestion;
 use crate::event::Origin;
 use crate::libvirt::Driver;
 
@@ -41,6 +43,14 @@ pub(super) fn weight(word: &str) -> Result<i64, String> {
     word.parse().map_err(|_| "it is a whole number, such as 100 or -5".to_owned())
 }
 
+/// Reads how many of something are asked for.
+///
+/// # Errors
+/// The word is no such number.
+pub(super) fn whole_number(word: &str) -> Result<usize, String> {
+    word.parse().map_err(|_| "it is a whole number, such as 20".to_owned())
+}
+
 /// Reads a truth value.
 ///
 /// # Errors
@@ -72,13 +82,23 @@ pub(crate) struct ViewArgs {
         value_name = "auto|always|never"
     )]
     pub color: ColorChoice,
+    /// How tables show times: relative is `2 min ago`, absolute the local time [default: absolute; of `list` relative]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        ignore_case = true,
+        hide_possible_values = true,
+        value_name = "relative|absolute"
+    )]
+    pub time: Option<TimeStyle>,
     /// Don't start a pager ($PAGER, else less) for what is longer than the screen
     #[arg(long, global = true)]
     pub no_pager: bool,
 }
 
 /// Whether differences of files are shown.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DiffArgs {
     /// Show what changes in files, as a unified diff; with --dry-run the exit status is 1 if something would
     /// change
@@ -87,7 +107,7 @@ pub(crate) struct DiffArgs {
 }
 
 /// The reason of a change.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ReasonArgs {
     /// Why; stored with the user's name, for `log --audit`
     #[arg(long, value_name = "TEXT")]
@@ -119,7 +139,11 @@ impl ReloadArgs {
 pub(super) fn driver(word: &str) -> Result<Driver, String> {
     Driver::from_name(word).ok_or_else(|| {
         let names = Driver::ALL.map(Driver::name).join(", ");
-        format!("libvirt's hook drivers are {names}")
+        let hint = match suggestion(word, Driver::ALL.map(Driver::name)) {
+            hint if hint.is_empty() => "; a call begins with one: `qemu web1 prepare`".to_owned(),
+            hint => hint,
+        };
+        format!("libvirt's hook drivers are {names}{hint}")
     })
 }
 

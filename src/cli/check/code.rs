@@ -92,6 +92,7 @@ codes! {
     MissingInput "missing-input" Warning,
     Bashism "bashism" Warning,
     MisplacedScript "misplaced-script" Warning,
+    UnusableName "unusable-name" Error,
     // moments
     UnknownEvent "unknown-event" Error,
     NeverCalled "never-called" Warning,
@@ -106,6 +107,7 @@ codes! {
     BrokenSettings "broken-settings" Error,
     BrokenRegistration "broken-registration" Error,
     NotARegistration "not-a-registration" Warning,
+    UnknownKind "unknown-kind" Error,
     NeverMatches "never-matches" Error,
     MeaninglessKey "meaningless-key" Warning,
     CommandMissing "command-missing" Error,

@@ -30,6 +30,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         let fix = if is_taken { "install --adopt" } else { "install" };
         findings.add(Code::NotInstalled, hooks_dir, words, survey.command(fix));
     }
+    let mut unproven = Vec::new();
     for installed in &survey.installed {
         main(survey, installed, findings);
         twice(installed, findings);
@@ -38,9 +39,10 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
         own_name(survey, installed, findings);
         if let Some(link) = installed.called_at() {
             link::check_reachable(survey, installed.driver, link, findings);
-            link::check_has_looked(survey, installed.driver, link, findings);
+            unproven.extend(link::unproven(survey, installed.driver, link));
         }
     }
+    link::report_unproven(&unproven, findings);
 }
 
 fn main(survey: &Survey<'_>, installed: &Installed, findings: &mut Findings) {

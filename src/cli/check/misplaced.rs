@@ -62,6 +62,19 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     }
 }
 
+/// Tells whether a directory of a root is for what hooks use, or a file in it is used by one.
+pub(super) fn is_for_helpers(survey: &Survey<'_>, directory: &Path, file: &Path) -> bool {
+    let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let known = KnownPaths::of(survey);
+    HELPERS.contains(&name) || known.has(directory) || known.is_used(file)
+}
+
+/// Tells whether a file directly in a root has a use there: it is of libvirt's drivers, or a hook uses it.
+pub(super) fn has_use_in_root(survey: &Survey<'_>, root: &Path, file: &Path) -> bool {
+    let is_event = file.file_name().and_then(|name| name.to_str()).is_some_and(event::is_known);
+    (!is_event && is_of_driver(root, survey, file)) || KnownPaths::of(survey).is_used(file)
+}
+
 /// What hooks use, and what is looked at elsewhere.
 struct KnownPaths {
     /// Programs and files that registrations name.

@@ -41,7 +41,7 @@ use super::output::Output;
 use super::{CommandEnd, CommandPlace};
 use crate::config;
 use crate::trust::Trust;
-use finding::{Code, Finding, Findings, Severity};
+use finding::{Code, Finding, Findings};
 use survey::Survey;
 
 pub(super) fn run(
@@ -82,6 +82,7 @@ pub(super) fn findings(place: &CommandPlace, root: &Path, makes_files: bool) -> 
     survey.makes_files = makes_files;
     registrations::examine_settings(&survey, &loaded, &mut findings);
     records::examine_bypass(&survey, &mut findings);
+    unreadable::report_state(&loaded.settings, user, &mut findings);
     installed::examine(&survey, &mut findings);
     confinement::examine(&survey, &mut findings);
     moments::examine(&survey, &mut findings);
@@ -114,7 +115,8 @@ fn report(
 ) -> CommandEnd {
     report::show(findings, hooks_dir, arguments.output.format, output);
     // what couldn't be checked doesn't count as good
-    let is_bad =
-        |finding: &Finding| finding.severity() == Severity::Error || finding.code == Code::Unseen;
+    let is_bad = |finding: &Finding| {
+        report::is_bad(finding, arguments.strict) || finding.code == Code::Unseen
+    };
     if findings.iter().any(is_bad) { CommandEnd::Problem } else { CommandEnd::Good }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, with_suffix, words};
@@ -35,7 +36,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
 }
 
 /// Reports a directory that looks like an event's, but belongs to no event.
-fn unknown(directory: &Path, findings: &mut Findings) {
+pub(super) fn unknown(directory: &Path, findings: &mut Findings) {
     let Some(name) = directory.file_name().and_then(OsStr::to_str) else { return };
     if let Some(own_event) = event::known_events_of(name).first() {
         return on_known_operation(directory, own_event, findings);
@@ -50,14 +51,28 @@ fn unknown(directory: &Path, findings: &mut Findings) {
     }
     let known = event::TABLE.iter().map(|row| row.name);
     let (hint, fix) = match did_you_mean(name, known) {
-        Some(similar) => (
-            format!("did you mean {similar}?"),
-            Fix::run(&words!["mv", directory, &directory.with_file_name(similar)]),
-        ),
+        Some(similar) => {
+            let Some(fix) = renamed(directory, similar) else { return };
+            (format!("did you mean {similar}?"), fix)
+        }
         None => ("`hookmux events` shows all events".to_owned(), events_command()),
     };
     let words = format!("{shown} has not the name of an event: nothing in it runs; {hint}");
     findings.add(Code::UnknownEvent, directory, words, fix);
+}
+
+/// Returns the command that moves what lies in a directory into another one; `None` if nothing does.
+fn move_content(directory: &Path, into: &Path) -> Option<Fix> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut entries: Vec<_> = entries.map(|entry| entry.path().into_os_string()).collect();
+    if entries.is_empty() {
+        return None;
+    }
+    entries.sort_unstable();
+    let mut mv = words!["mv", "-n"];
+    mv.extend(entries);
+    mv.push(into.into());
+    Some(Fix::run(&mv))
 }
 
 /// Reports hooks of vdsm's tree for which libvirt makes no call. The directory is vdsm's, and stays.
@@ -66,6 +81,18 @@ fn unfired_of_vdsm(directory: &Path, scripts: &[String], findings: &mut Findings
     let (why, scripts) = (vdsm::why_never_called(name), scripts.join(", "));
     let words = format!("{}: {scripts} never runs: {why}", directory.display());
     findings.add(Code::NeverCalled, directory, words, events_command());
+}
+
+/// Returns what gives a directory the name of an event. It need not be there yet. `None` for an empty one beside the
+/// right one: what was in it has been moved.
+fn renamed(directory: &Path, event: &str) -> Option<Fix> {
+    let right = directory.with_file_name(event);
+    match (directory.is_dir(), right.symlink_metadata()) {
+        (true, Err(_)) => Some(Fix::run(&words!["mv", directory, right])),
+        // `mv` would put the directory into the other one
+        (true, Ok(_)) => move_content(directory, &right),
+        (false, _) => Some(format!("put it into {event}").into()),
+    }
 }
 
 fn events_command() -> Fix {
@@ -96,7 +123,7 @@ fn on_known_operation(directory: &Path, own_event: &str, findings: &mut Findings
         "{} never runs: the operation is known, and fires {own_event}",
         directory.display()
     );
-    let fix = Fix::run(&words!["mv", directory, &directory.with_file_name(own_event)]);
+    let Some(fix) = renamed(directory, own_event) else { return };
     findings.add(Code::NeverCalled, directory, words, fix);
 }
 

@@ -7,6 +7,7 @@ use crate::cli::args::Format;
 use crate::cli::json;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::table::GAP_CELLS;
+use crate::cli::wrap;
 
 /// The longest line of a sentence, in cells. A wide terminal isn't filled: long lines are hard to read.
 const MAX_LINE_CELLS: usize = 100;
@@ -18,6 +19,15 @@ const fn tone(severity: Severity) -> Tone {
         Severity::Error => Tone::Bad,
         Severity::Warning => Tone::Warning,
         Severity::Note => Tone::Plain,
+    }
+}
+
+/// Tells whether a finding ends the command with exit status 1.
+pub(super) fn is_bad(finding: &Finding, is_strict: bool) -> bool {
+    match finding.severity() {
+        Severity::Error => true,
+        Severity::Warning => is_strict,
+        Severity::Note => false,
     }
 }
 
@@ -59,7 +69,7 @@ pub(super) fn table(findings: &[Finding], output: &mut Output) -> String {
 
 fn rows(finding: &Finding, line: usize) -> Vec<Vec<Cell>> {
     let code = Cell(finding.code.name().to_owned(), tone(finding.severity()));
-    let mut lines = wrap(&finding.message, line).into_iter();
+    let mut lines = wrap::lines(&finding.message, line, "").into_iter();
     let mut rows = vec![vec![code, lines.next().unwrap_or_default().into()]];
     rows.extend(lines.map(|line| vec!["".into(), line.into()]));
     let excerpt = finding.excerpt().into_iter().flatten();
@@ -67,24 +77,4 @@ fn rows(finding: &Finding, line: usize) -> Vec<Vec<Cell>> {
     // one command on one line, to be copied
     rows.push(vec!["".into(), Cell(format!("→ {}", finding.fix.text), Tone::Dim)]);
     rows
-}
-
-/// Wraps a sentence at a width in cells; a longer word gets its own line.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let options = textwrap::Options::new(width)
-        .break_words(false)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    textwrap::wrap(text, options).into_iter().map(Into::into).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sentences_are_wrapped_between_words() {
-        let lines = wrap("a bb  ccc /a/very/long/path d", 6);
-        assert_eq!(lines, ["a bb", "ccc", "/a/very/long/path", "d"]);
-        assert_eq!(wrap("生產 環境", 6), ["生產", "環境"], "in cells");
-    }
 }

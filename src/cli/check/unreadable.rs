@@ -2,10 +2,41 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, words};
 use crate::config::Settings;
 use crate::search::directory::UnreadablePath;
+
+/// What to do about everything that this user can't read.
+const ROOT_CHECKS: &str = "run `hookmux check` as root";
+
+/// Whether a directory of hookmux's own is there, and this user can't read it.
+pub(super) fn is_shut(directory: &Path, user: u32) -> bool {
+    let is_denied = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    user != 0 && fs::read_dir(directory).is_err_and(is_denied)
+}
+
+/// Reports what nobody but root can know of: calls, jobs, undos, the state of guests.
+pub(super) fn report_state(settings: &Settings, user: u32, findings: &mut Findings) {
+    let Settings { state_dir, runtime_dir, .. } = settings;
+    for (directory, what) in [
+        (state_dir, "whether a call or a detached hook failed"),
+        (
+            runtime_dir,
+            "whether an undo is owed, and whether libvirt's daemon has seen its hook programs",
+        ),
+    ] {
+        let directory = directory.unchecked_path();
+        if is_shut(directory, user) {
+            let words = format!(
+                "{} can't be read by this user: {what}, isn't checked",
+                directory.display()
+            );
+            findings.add(Code::Unseen, directory, words, ROOT_CHECKS);
+        }
+    }
+}
 
 /// Adds a finding, and returns an empty value in place of the directory's contents.
 pub(super) fn report_unreadable<T: Default>(
@@ -29,7 +60,7 @@ pub(super) fn report_unreadable<T: Default>(
             "{shown} can't be read by this user: its contents aren't checked ({})",
             unreadable.error
         );
-        findings.add(Code::Unseen, shut, words, "run `hookmux check` as root");
+        findings.add(Code::Unseen, shut, words, ROOT_CHECKS);
         return T::default();
     }
     let words = format!(

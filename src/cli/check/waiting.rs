@@ -139,10 +139,8 @@ fn jobs(survey: &Survey<'_>, findings: &mut Findings) {
         Ok(names) => names,
         // reported as not trusted
         Err(error) if DirRefusal::of(&error).is_some() => return,
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && survey.user != 0 => {
-            let words = format!("{} can't be read by this user", directory.display());
-            return findings.add(Code::Unseen, directory, words, "run `hookmux check` as root");
-        }
+        // the whole directory of the state is reported
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && survey.user != 0 => return,
         Err(error) => {
             let words = format!("the queue in {} can't be read: {error}", directory.display());
             let fix = Fix::run(&words!["ls", "-la", directory]);

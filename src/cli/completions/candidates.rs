@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use clap_complete::CompletionCandidate;
 
-use crate::cli::inventory::Inventory;
+use crate::cli::inventory;
 use crate::cli::plan::actions::Action;
 use crate::cli::{CommandPlace, guests, time};
 use crate::config::registration::EXTENSION;
@@ -22,6 +22,7 @@ use crate::libvirt::operation;
 use crate::queue::Queue;
 use crate::record::form::{RecordHead, RecordState};
 use crate::record::history::History;
+use crate::registry;
 use crate::trust::Trust;
 
 /// How many of the newest executions are offered.
@@ -144,24 +145,16 @@ fn operations() -> Vec<(String, String)> {
 }
 
 fn hooks(settings: &Settings) -> Vec<(String, String)> {
-    let inventory = Inventory::look(settings, nix::unistd::geteuid().as_raw());
-    let scripts = inventory.events.iter().filter_map(|event| event.scripts.as_ref().ok()).flatten();
-    let mut labels: BTreeSet<String> =
-        scripts.map(|candidate| candidate.hook.label.clone()).collect();
-    for registration in &inventory.registrations {
-        let events = registration.triggers.events.iter();
-        labels.extend(events.map(|event| format!("{event}/{}", registration.name)));
-    }
+    let labels = inventory::labels(settings, nix::unistd::geteuid().as_raw());
     labels.into_iter().map(|label| (label, String::new())).collect()
 }
 
 fn registrations(settings: &Settings) -> Vec<(String, String)> {
-    let inventory = Inventory::look(settings, nix::unistd::geteuid().as_raw());
-    let sources = inventory.sources.unwrap_or_default();
+    let entries = registry::entries(settings).unwrap_or_default();
     let is_one = |path: &Path| path.extension().is_some_and(|end| end == EXTENSION);
-    let names: BTreeSet<String> = sources
+    let names: BTreeSet<String> = entries
         .iter()
-        .map(|source| source.path.as_path())
+        .map(|entry| entry.path.as_path())
         .filter(|path| is_one(path))
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
         .collect();

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, BufRead, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use nix::unistd::{AccessFlags, access};
@@ -86,15 +86,30 @@ impl Session<'_> {
                 target.path.display()
             ));
         }
+        if let (Some(link), Format::Text) = (&target.link, self.format) {
+            output.line(&format!(
+                "{} is a link: the result goes to {}",
+                link.display(),
+                target.path.display()
+            ));
+        }
+        if let Some(remark) = &target.remark {
+            output.print_error(remark);
+        }
         let mut line = None;
         loop {
-            editor.edit(copy.path(), line)?;
-            let after = files::read_regular(copy.path(), MAX_BYTES).inspect_err(|_| copy.keep());
-            let after = after.with_context(|| {
-                format!("{} can't be read: nothing was changed", copy.path().display())
-            })?;
+            if let Err(error) = editor.edit(copy.path(), line) {
+                return Err(match self.kept(&mut copy) {
+                    Some(kept) => anyhow!("{error:#}; your text is in {}", kept.display()),
+                    None => error,
+                });
+            }
+            let after = match files::read_regular(copy.path(), MAX_BYTES) {
+                Ok(after) => after,
+                Err(error) => return Err(self.unread(error, &mut copy)),
+            };
             if after == target.text() {
-                self.report(EditAction::None, &[], output);
+                self.report(EditAction::None, &[], None, output);
                 return Ok(CommandEnd::Idle);
             }
             let findings = self.judge(&after, copy.path());
@@ -105,11 +120,12 @@ impl Session<'_> {
             if errors > 0 {
                 match ask(errors) {
                     None => {
-                        self.report(EditAction::None, &findings, output);
+                        let kept = self.kept(&mut copy);
+                        self.report(EditAction::None, &findings, kept.as_deref(), output);
                         return Ok(CommandEnd::Problem);
                     }
                     Some(Answer::Quit) => {
-                        self.report(EditAction::None, &findings, output);
+                        self.report(EditAction::None, &findings, None, output);
                         return Ok(CommandEnd::Declined);
                     }
                     Some(Answer::Again) => {
@@ -123,9 +139,33 @@ impl Session<'_> {
                 format!("nothing was changed; your text is in {}", copy.path().display())
             })?;
             let diff = self.diff(&after);
-            self.report_with(EditAction::Saved, &findings, diff, output);
+            self.report_with(EditAction::Saved, &findings, diff, None, output);
             return Ok(CommandEnd::Good);
         }
+    }
+
+    /// Keeps a copy that has something of the user's in it. Returns where it is then.
+    fn kept(&self, copy: &mut PrivateCopy) -> Option<PathBuf> {
+        let is_same = files::read_regular(copy.path(), MAX_BYTES)
+            .is_ok_and(|text| text == self.target.text());
+        if is_same || copy.path().symlink_metadata().is_err() {
+            return None;
+        }
+        copy.keep();
+        Some(copy.path().to_path_buf())
+    }
+
+    /// Returns the error of a copy that can't be read any more. It is kept if it is there.
+    fn unread(&self, error: io::Error, copy: &mut PrivateCopy) -> anyhow::Error {
+        if copy.path().symlink_metadata().is_ok() {
+            copy.keep();
+            let words = format!("{} can't be read: nothing was changed", copy.path().display());
+            return anyhow::Error::new(error).context(words);
+        }
+        anyhow!(
+            "the editor removed {}, the copy that it was given: nothing was changed",
+            copy.path().display()
+        )
     }
 
     /// Checks the text as a call would read it.
@@ -185,8 +225,14 @@ impl Session<'_> {
         self.has_diff.then(|| unified_diff::of_file(&self.target.path, Some(&before), Some(&after)))
     }
 
-    fn report(&self, action: EditAction, findings: &[Finding], output: &mut Output) {
-        self.report_with(action, findings, self.has_diff.then(String::new), output);
+    fn report(
+        &self,
+        action: EditAction,
+        findings: &[Finding],
+        kept: Option<&Path>,
+        output: &mut Output,
+    ) {
+        self.report_with(action, findings, self.has_diff.then(String::new), kept, output);
     }
 
     fn report_with(
@@ -194,6 +240,7 @@ impl Session<'_> {
         action: EditAction,
         findings: &[Finding],
         diff: Option<String>,
+        kept: Option<&Path>,
         output: &mut Output,
     ) {
         let (path, kind) = (&self.target.path, self.target.kind);
@@ -204,10 +251,14 @@ impl Session<'_> {
                 action,
                 findings: findings.iter().map(json::check::Finding::from).collect(),
                 diff,
+                kept: kept.map(Into::into),
                 summary: ChangeSummary::new(action == EditAction::Saved, false),
             }),
             (Format::Text, EditAction::None) => {
-                output.line(&format!("{}: nothing was changed", path.display()));
+                let kept = kept
+                    .map(|kept| format!("; your text is in {}", kept.display()))
+                    .unwrap_or_default();
+                output.line(&format!("{}: nothing was changed{kept}", path.display()));
             }
             (Format::Text, EditAction::Saved) => {
                 diff.iter().for_each(|diff| unified_diff::show(diff, "", output));
@@ -232,7 +283,7 @@ fn must_be_writable(path: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("{} can't be written to", there.display()))
 }
 
-/// Asks what to do about mistakes; `None` if there is no terminal.
+/// Asks what to do about mistakes; `None` if there is no terminal, or not any more.
 fn ask(errors: usize) -> Option<Answer> {
     if !has_terminal() {
         return None;
@@ -245,7 +296,7 @@ fn ask(errors: usize) -> Option<Answer> {
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         match answer.trim().to_ascii_lowercase().as_str() {
-            _ if !matches!(read, Ok(1..)) => return Some(Answer::Quit),
+            _ if !matches!(read, Ok(1..)) => return None,
             "e" | "edit" | "" => return Some(Answer::Again),
             "q" | "quit" => return Some(Answer::Quit),
             "s" | "save" => return Some(Answer::Save),

@@ -10,13 +10,16 @@ use crate::cli::args::FileKind;
 use crate::cli::check::files::MAX_BYTES;
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, Listed};
-use crate::cli::register::{cpanel_words, registry};
-use crate::config::Settings;
+use crate::cli::register::{absolute, cpanel_words, registry};
+use crate::command::{Fix, words};
 use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::settings::FILE_NAME;
+use crate::config::suggest::suggest_or;
+use crate::config::{Registration, Settings};
 use crate::machine::files;
 use crate::process::startable::head::{ExecutableHead, head};
 use crate::registry::RegistrationFile;
+use crate::repair::OwnPaths;
 use crate::search::EntryState;
 
 /// What a new settings file begins with.
@@ -31,12 +34,20 @@ pub(super) struct Target {
     pub source: PathBuf,
     /// What is there; `None` where there is no file yet.
     pub before: Option<(Vec<u8>, Metadata)>,
+    /// The text to begin with, where it isn't what is there.
+    pub start: Option<String>,
+    /// The link that leads to the file, if that is outside of all roots.
+    pub link: Option<PathBuf>,
+    /// What the user should know before.
+    pub remark: Option<String>,
 }
 
 impl Target {
     /// Returns the text to begin with.
     pub(super) fn text(&self) -> &[u8] {
-        self.before.as_ref().map_or(SETTINGS_EXAMPLE.as_bytes(), |(bytes, _)| bytes)
+        let there = self.before.as_ref().map(|(bytes, _)| bytes.as_slice());
+        let start = self.start.as_ref().map(String::as_bytes);
+        start.or(there).unwrap_or(SETTINGS_EXAMPLE.as_bytes())
     }
 
     /// Tells whether the result will mask the file that it comes from.
@@ -69,9 +80,17 @@ pub(super) fn settings(hooks_dir: &Path) -> anyhow::Result<Target> {
     match path.symlink_metadata() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             ensure!(hooks_dir.is_dir(), "there is no directory {}", hooks_dir.display());
-            Ok(Target { kind: FileKind::Settings, source: path.clone(), path, before: None })
+            Ok(Target {
+                kind: FileKind::Settings,
+                source: path.clone(),
+                path,
+                before: None,
+                start: None,
+                link: None,
+                remark: None,
+            })
         }
-        _ => existing(FileKind::Settings, &path, None),
+        _ => existing(FileKind::Settings, &path, None, &[hooks_dir]),
     }
 }
 
@@ -101,6 +120,12 @@ pub(super) fn hook(settings: &Settings, user: u32, name: &str) -> anyhow::Result
     };
     // what is masked comes after what masks it
     let Some(hook) = found.first() else {
+        if !name.starts_with(DIRECTORY) && name.contains('/') {
+            let scripts = hooks.iter().filter(|hook| hook.registration.is_none());
+            let labels = scripts.map(|hook| hook.label.as_str());
+            let hint = suggest_or(name, labels, "`hookmux list` shows all hooks");
+            bail!("there is no script `{name}`; {hint}");
+        }
         bail!(registry::unknown_name(settings, user, &sources, name).words());
     };
     if let Some(other) = found.iter().find(|other| other.label != hook.label) {
@@ -109,17 +134,33 @@ pub(super) fn hook(settings: &Settings, user: u32, name: &str) -> anyhow::Result
     if let Some(file) = &hook.registration {
         let source = sources.iter().find(|source| source.path == *file);
         return source.map_or_else(
-            || existing(FileKind::Registration, file, None),
+            || existing(FileKind::Registration, file, None, &roots(settings)),
             |source| registration(settings, source),
+        );
+    }
+    if is_null_link(&hook.path) {
+        let fix = OwnPaths::of(settings, user).guard(Fix::run(&words!["rm", &hook.path]));
+        bail!(
+            "{} is disabled by {}, a link to /dev/null: `{fix}` first",
+            hook.label,
+            hook.path.display()
         );
     }
     script(settings, &hook.path)
 }
 
+/// Tells whether a name only keeps others from running.
+fn is_null_link(path: &Path) -> bool {
+    path.is_symlink() && fs::canonicalize(path).is_ok_and(|real| real == Path::new("/dev/null"))
+}
+
+fn roots(settings: &Settings) -> Vec<&Path> {
+    settings.all_roots().collect()
+}
+
 fn registration(settings: &Settings, top: &RegistrationFile) -> anyhow::Result<Target> {
     let name = registry::name_of(top);
-    let is_link = fs::metadata(&top.path).is_ok_and(|found| !found.is_file());
-    if matches!(top.state, EntryState::Disabled(_)) && is_link {
+    if matches!(top.state, EntryState::Disabled(_)) && is_null_link(&top.path) {
         bail!(
             "{name} is disabled by {}, a link to /dev/null: `{}` first",
             top.path.display(),
@@ -128,7 +169,23 @@ fn registration(settings: &Settings, top: &RegistrationFile) -> anyhow::Result<T
     }
     let own = settings.hooks_dir.join(DIRECTORY).join(format!("{name}.{EXTENSION}"));
     let masking = (!registry::is_own(top, settings)).then_some(own);
-    existing(FileKind::Registration, &top.path, masking)
+    let is_copy = masking.is_some();
+    let mut target = existing(FileKind::Registration, &top.path, masking, &roots(settings))?;
+    let text = std::str::from_utf8(target.text()).ok().filter(|_| is_copy);
+    // where it can't be read, the user will correct that
+    let readable = text.filter(|text| Registration::parse(&top.path, &top.root, text).is_ok());
+    if let Some(text) = readable {
+        match absolute::text(&top.path, text, &top.root, &settings.hooks_dir) {
+            Ok(changed) => target.start = Some(changed),
+            Err(error) => {
+                target.remark = Some(format!(
+                    "{error}, to be made absolute: what is relative in it is below {}",
+                    top.root.display()
+                ));
+            }
+        }
+    }
+    Ok(target)
 }
 
 fn script(settings: &Settings, path: &Path) -> anyhow::Result<Target> {
@@ -142,7 +199,7 @@ fn script(settings: &Settings, path: &Path) -> anyhow::Result<Target> {
         let event = path.parent().and_then(Path::file_name).unwrap_or_default();
         settings.hooks_dir.join(event).join(name)
     });
-    let target = existing(FileKind::Script, path, masking)?;
+    let target = existing(FileKind::Script, path, masking, &roots(settings))?;
     if head(target.text()) == ExecutableHead::Program {
         bail!("{} is a program in machine code: it can't be edited", path.display());
     }
@@ -150,7 +207,12 @@ fn script(settings: &Settings, path: &Path) -> anyhow::Result<Target> {
 }
 
 /// Reads a file; the result goes to another place if that is given.
-fn existing(kind: FileKind, path: &Path, goes_to: Option<PathBuf>) -> anyhow::Result<Target> {
+fn existing(
+    kind: FileKind,
+    path: &Path,
+    goes_to: Option<PathBuf>,
+    roots: &[&Path],
+) -> anyhow::Result<Target> {
     let read = || {
         let source = fs::canonicalize(path)?;
         let bytes = files::read_regular(&source, MAX_BYTES)?;
@@ -159,8 +221,14 @@ fn existing(kind: FileKind, path: &Path, goes_to: Option<PathBuf>) -> anyhow::Re
     };
     let (source, bytes, metadata) =
         read().with_context(|| format!("{} can't be read", path.display()))?;
+    let is_in_root = || {
+        let real = |root: &&Path| fs::canonicalize(root).is_ok_and(|root| source.starts_with(root));
+        roots.iter().any(real)
+    };
+    let link = (goes_to.is_none() && !is_in_root()).then(|| path.to_path_buf());
     let path = goes_to.unwrap_or_else(|| source.clone());
-    Ok(Target { kind, path, source, before: Some((bytes, metadata)) })
+    let before = Some((bytes, metadata));
+    Ok(Target { kind, path, source, before, start: None, link, remark: None })
 }
 
 #[cfg(test)]

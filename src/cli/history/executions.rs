@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::running;
-use super::seen::{DetachedResult, Seen};
+use super::seen::{Aftermath, DetachedResult, Seen};
 use crate::cli::json::execution::ExecutionState;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::time::TimeStyle;
 use crate::cli::{rights, time};
 use crate::command::{Fix, words};
 use crate::config::Settings;
@@ -97,9 +98,9 @@ pub(crate) fn not_counted(path: &Path) -> String {
     )
 }
 
-/// Describes how an execution ended, with its hooks directory if that isn't the current one.
+/// Describes how an execution ended, with its cause.
 pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
-    let Seen { head, progress, after } = seen;
+    let head = &seen.head;
     let cause = match (&head.cause, head.cause.parent()) {
         (_, Some(parent)) => {
             format!(" ({} of {})", head.cause.name(), short(parent))
@@ -109,7 +110,37 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
         }
         (_, None) => String::new(),
     };
-    let (words, tone) = match ExecutionState::of(head, after) {
+    let (words, tone) = end(seen);
+    if let Some(origin) = untrusted(head) {
+        return (words + &origin, tone);
+    }
+    (words + &cause + &elsewhere(head, asked), tone)
+}
+
+/// Says of which host's event a record tells, if it isn't root's.
+pub(crate) fn untrusted(head: &RecordHead) -> Option<String> {
+    let event = event_of(head);
+    head.is_untrusted.then(|| format!(" (event of {event}; recorded by hookmux-consume)"))
+}
+
+/// Names the host whose event an execution is for.
+pub(crate) fn event_of(head: &RecordHead) -> String {
+    let remote = head.remote.as_ref();
+    let host = remote.map_or("another host", |remote| remote.host.as_str());
+    let again = if remote.is_some_and(|remote| remote.is_again) { ", again" } else { "" };
+    format!("{host}{again}")
+}
+
+/// Names the hooks directory of an execution, if that isn't the current one.
+pub(crate) fn elsewhere(head: &RecordHead, asked: &Path) -> String {
+    let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
+    elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default()
+}
+
+/// Describes how an execution ended.
+pub(crate) fn end(seen: &Seen) -> (String, Tone) {
+    let Seen { head, progress, after } = seen;
+    match ExecutionState::of(head, after) {
         ExecutionState::Running => {
             let now = running::now(&progress.running(), head);
             (format!("running: {now}"), Tone::Warning)
@@ -121,10 +152,10 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
         ExecutionState::Queued => ("queued".to_owned(), Tone::Plain),
         ExecutionState::Failed if !is_failed(head) => {
             let why = after.detached_failure.as_deref().unwrap_or("a detached hook");
-            (format!("failed: {why}"), Tone::Bad)
+            (format!("failed: {why}{}", again(after)), tone_of_detached(after))
         }
         ExecutionState::Good if after.detached == Some(DetachedResult::Failed) => {
-            ("good, but a detached hook failed".to_owned(), Tone::Bad)
+            (format!("good, but a detached hook failed{}", again(after)), tone_of_detached(after))
         }
         ExecutionState::Good => ("good".to_owned(), Tone::Good),
         ExecutionState::Bypassed => ("bypassed".to_owned(), Tone::Warning),
@@ -141,20 +172,24 @@ pub(crate) fn result(seen: &Seen, asked: &Path) -> (String, Tone) {
             };
             let why = head.failure.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             let mended = after.mended_by.as_ref();
-            let mended = mended.map(|id| format!("; retry {} was good", short(id)));
+            let what = match &head.cause {
+                RecordCause::Queue(_) => "a later try",
+                _ => "retry",
+            };
+            let mended = mended.map(|id| format!("; {what} {} was good", short(id)));
             let tone = if mended.is_some() { Tone::Warning } else { Tone::Bad };
             (format!("{ending}{why}{}", mended.unwrap_or_default()), tone)
         }
-    };
-    if head.is_untrusted {
-        let host = head.remote.as_ref().map_or("another host", |remote| remote.host.as_str());
-        let again = head.remote.as_ref().is_some_and(|remote| remote.is_again);
-        let again = if again { ", again" } else { "" };
-        return (format!("{words} (event of {host}{again}; recorded by hookmux-consume)"), tone);
     }
-    let elsewhere = head.hooks_dir.as_ref().filter(|dir| Path::new(dir) != asked);
-    let elsewhere = elsewhere.map(|dir| format!(" (hooks of {dir})")).unwrap_or_default();
-    (words + &cause + &elsewhere, tone)
+}
+
+/// Says that a detached hook that failed is tried again.
+fn again(after: &Aftermath) -> &'static str {
+    if after.is_tried_again { "; it is tried again" } else { "" }
+}
+
+fn tone_of_detached(after: &Aftermath) -> Tone {
+    if after.is_tried_again { Tone::Warning } else { Tone::Bad }
 }
 
 /// Returns the end of an id, which commands take too.
@@ -163,7 +198,7 @@ pub(crate) fn short(id: &str) -> String {
     format!("…{end}")
 }
 
-pub(crate) fn row(seen: &Seen, asked: &Path) -> Vec<Cell> {
+pub(crate) fn row(seen: &Seen, asked: &Path, times: TimeStyle) -> Vec<Cell> {
     let head = &seen.head;
     let (result, tone) = result(seen, asked);
     let took = head.duration_us.map_or_else(|| "-".to_owned(), time::short_duration);
@@ -173,7 +208,7 @@ pub(crate) fn row(seen: &Seen, asked: &Path) -> Vec<Cell> {
         failed => format!("{failed} of {} failed", head.hooks.len()),
     };
     vec![
-        Cell(time::local(head.began_us / 1_000_000), Tone::Dim),
+        Cell(times.of(head.began_us / 1_000_000), Tone::Dim),
         head.id.clone().into(),
         call(head).into(),
         head.object.clone().into(),

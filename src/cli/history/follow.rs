@@ -80,11 +80,15 @@ pub(crate) struct Follower {
     running: HashMap<String, Told>,
     /// The smallest id to look for at the first check; `None` later.
     first: Option<String>,
+    /// When to end, in milliseconds since 1970; `None` for never.
+    until: Option<u64>,
+    /// Whether that time has come.
+    is_over: bool,
 }
 
 impl Follower {
     /// Starts to follow. Executions that had ended before `since` (in microseconds since 1970) are not
-    /// told; without it, before now.
+    /// told; without it, before now. It ends when `until` (in milliseconds since 1970) is past.
     ///
     /// # Errors
     /// The runtime directory can't be watched.
@@ -92,6 +96,7 @@ impl Follower {
         settings: &Settings,
         extent: Extent,
         since: Option<u64>,
+        until: Option<u64>,
     ) -> anyhow::Result<Follower> {
         let spool = Spool::new(&settings.runtime_dir);
         spool.make().with_context(|| {
@@ -100,7 +105,9 @@ impl Follower {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
             .context("the records can't be watched")?;
         let (known, running) = (HashSet::new(), HashMap::new());
-        let mut follower = Follower { spool, inotify, extent, known, running, first: None };
+        let (first, is_over) = (None, false);
+        let mut follower =
+            Follower { spool, inotify, extent, known, running, first, until, is_over };
         follower.watch();
         let history = History::new(&settings.runtime_dir, &settings.state_dir);
         let first = since
@@ -133,21 +140,28 @@ impl Follower {
         self.known.insert(id.to_owned());
     }
 
-    /// Waits for something to happen, and returns it in the order of its times.
+    /// Waits for something to happen, and returns it in the order of its times; `None` at the end.
     ///
     /// # Errors
     /// Those of `poll(2)`.
-    pub(crate) fn next(&mut self, history: &History) -> anyhow::Result<Vec<Happening>> {
-        loop {
+    pub(crate) fn next(&mut self, history: &History) -> anyhow::Result<Option<Vec<Happening>>> {
+        while !self.is_over {
+            let left = self.until.map(time_left);
+            // what has happened until then is still told
+            self.is_over = left.is_some_and(|left| left.is_zero());
             let mut happenings = self.look(history);
             if !happenings.is_empty() {
                 // what happened in one execution stays in its order
                 happenings.sort_by_key(|happening| happening.at_us);
-                return Ok(happenings);
+                return Ok(Some(happenings));
+            }
+            if self.is_over {
+                break;
             }
             let mut descriptors = [PollFd::new(self.inotify.as_fd(), PollFlags::POLLIN)];
             let looks_often = self.extent == Extent::All && !self.running.is_empty();
             let interval = if looks_often { RUNNING_INTERVAL } else { POLL_INTERVAL };
+            let interval = left.map_or(interval, |left| left.min(interval));
             let timeout = PollTimeout::try_from(interval).unwrap_or(PollTimeout::MAX);
             match poll(&mut descriptors, timeout) {
                 Ok(0) => self.watch(),
@@ -157,6 +171,7 @@ impl Follower {
             // the events are only a signal to read the records: so an overflow of their queue loses nothing
             while self.inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
         }
+        Ok(None)
     }
 
     /// Returns the ids that are to be looked at, the oldest first.
@@ -205,6 +220,13 @@ impl Follower {
         }
         happenings
     }
+}
+
+/// Returns how long it is until a time (in milliseconds since 1970) is past. It is a little more than that: what begins in
+/// the last millisecond belongs to it.
+fn time_left(until: u64) -> Duration {
+    let end = Duration::from_millis(until.saturating_add(1));
+    end.saturating_sub(clock::unix_time())
 }
 
 /// Returns when an execution ended; of one that was lost, when it began.

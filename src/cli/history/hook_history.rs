@@ -5,7 +5,7 @@
 
 use super::last_results::LastResults;
 use super::statistics::Tally;
-use super::{running, which};
+use super::{misplaced_word, running, which};
 use crate::cli::args::{Format, ShowArgs};
 use crate::cli::hooks::list;
 use crate::cli::inventory::Inventory;
@@ -15,6 +15,8 @@ use crate::cli::json::run::RunState;
 use crate::cli::json::value::{Seconds, Time};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::register::{module, registered};
+use crate::cli::remark::Remark;
+use crate::cli::time::TimeStyle;
 use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::command::Fix;
 use crate::config::registration::{EXTENSION, flow_word};
@@ -46,7 +48,7 @@ pub(crate) struct ShownHook {
     pub execution: Option<String>,
 }
 
-/// Finds out what a word means.
+/// Finds out what a word of this command means.
 ///
 /// # Errors
 /// It means nothing, or several hooks.
@@ -54,7 +56,7 @@ pub(crate) fn subject(
     place: &CommandPlace,
     settings: &Settings,
     history: &History,
-    word: &str,
+    (command, word): (&str, &str),
 ) -> anyhow::Result<Subject> {
     if word == "last" || ulid::is_valid(&word.to_ascii_uppercase()) {
         return Ok(Subject::Execution);
@@ -115,6 +117,11 @@ pub(crate) fn subject(
     }
     if which::of_job(settings, history, &IdPart::of(word)).is_some() {
         return Ok(Subject::Execution);
+    }
+    if let Some(fix) = misplaced_word::of_guest(place, settings, Some(history), (command, word)) {
+        let words =
+            format!("`{word}` names a guest or a network, and no execution or hook: `{fix}`");
+        anyhow::bail!(Remark::with_fix(words, fix));
     }
     let short = others.iter().filter_map(|label| label.rsplit('/').next());
     let names = others.iter().map(String::as_str).chain(short);
@@ -319,6 +326,7 @@ fn print_hook(
     is_full: bool,
     output: &mut Output,
 ) {
+    let times = output.times(TimeStyle::Relative);
     let mut line = |tone: Tone, name: &str, value: &str| {
         output.toned(tone, &format!("  {name:<12} {value}"));
     };
@@ -333,11 +341,21 @@ fn print_hook(
         let Some(last) = last.get(&listed.label) else { continue };
         let at = if hook.listed.len() > 1 { format!(" ({})", listed.place) } else { String::new() };
         let tone = if last.state == RunState::Failed { Tone::Bad } else { Tone::Plain };
-        line(tone, "last", &format!("{}{at}", last.words()));
+        line(tone, "last", &format!("{}{at}", last.words(times)));
     }
-    line(first.state.tone(), "state", first.state.name());
-    if let Some(reason) = &first.reason {
-        line(Tone::Plain, "", reason);
+    let state = first.state.name();
+    match first.reason.as_deref() {
+        // some begin with the state's own word
+        Some(reason) if reason.starts_with(state) => line(first.state.tone(), "state", reason),
+        Some(reason) => {
+            line(first.state.tone(), "state", state);
+            line(Tone::Plain, "", reason);
+        }
+        None => line(first.state.tone(), "state", state),
+    }
+    let is_said = |fix: &&Fix| first.reason.as_ref().is_some_and(|why| why.contains(&fix.text));
+    if let Some(fix) = first.fix.as_ref().filter(|fix| !is_said(fix)) {
+        line(Tone::Plain, "", &format!("→ {fix}"));
     }
     match (&first.registered, &first.registration) {
         (Some(registration), _) => {
@@ -374,11 +392,12 @@ fn print_keys(registration: &Registration, is_full: bool, output: &mut Output) {
     }
     let args = registration.args.iter().map(|argument| argument.as_str().to_owned());
     let words: Vec<String> = registration.command.iter().cloned().chain(args).collect();
-    output.toned(Tone::Dim, &format!("  runs as          {}", module::command_line(&words)));
+    output.toned(Tone::Dim, &format!("  {:<16} {}", "command line", module::command_line(&words)));
 }
 
 fn print_executions(executions: &[HookExecution], output: &mut Output) {
     output.toned(Tone::Bold, "Executions");
+    let times = output.times(TimeStyle::Absolute);
     // what was queued and has run is the row of its run
     let has_run = |queued: &HookExecution| {
         let mut all = executions.iter();
@@ -408,7 +427,7 @@ fn print_executions(executions: &[HookExecution], output: &mut Output) {
             let status = run.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
             vec![
                 run.id.clone().into(),
-                Cell(time::local(run.began.seconds()), Tone::Dim),
+                Cell(times.of(run.began.seconds()), Tone::Dim),
                 format!("{} {}{cause}", run.driver, run.operation).into(),
                 run.object.clone().into(),
                 Cell(words.to_owned(), tone),

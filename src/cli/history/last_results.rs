@@ -4,9 +4,8 @@ use std::collections::HashMap;
 
 use crate::cli::json::hook::LastRun;
 use crate::cli::json::value::{Seconds, Time};
-use crate::cli::time;
+use crate::cli::time::{self, TimeStyle};
 use crate::config::Settings;
-use crate::machine::clock;
 use crate::record::form::RecordOutcome;
 use crate::record::history::History;
 
@@ -63,16 +62,15 @@ impl LastResults {
 
 impl LastRun {
     /// Returns it for people: `good 2 min ago, 0.9 s`.
-    pub(crate) fn words(&self) -> String {
+    pub(crate) fn words(&self, times: TimeStyle) -> String {
         let state = match (self.state, self.timed_out) {
             (_, true) => "timed out",
             (state, false) => state.name(),
         };
-        let now = clock::unix_time().as_secs();
-        let ago = time::ago(now.saturating_sub(self.began.seconds()));
+        let when = times.of(self.began.seconds());
         match self.duration_s {
-            Some(took) => format!("{state} {ago}, {}", time::short_duration(took.micros())),
-            None => format!("{state} {ago}"),
+            Some(took) => format!("{state} {when}, {}", time::short_duration(took.micros())),
+            None => format!("{state} {when}"),
         }
     }
 }

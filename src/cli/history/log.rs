@@ -5,10 +5,11 @@ use super::jobs::Jobs;
 use super::seen::{self, Seen};
 use super::selection::{self, Wanted};
 use super::watch::View;
-use super::{audit, consumed, executions};
+use super::{audit, consumed, executions, misplaced_word};
 use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::execution::{Execution, Log};
 use crate::cli::output::Output;
+use crate::cli::time::TimeStyle;
 use crate::cli::{CommandEnd, CommandPlace};
 use crate::command::Fix;
 use crate::config::Settings;
@@ -31,12 +32,13 @@ pub(crate) fn run(
     let history = executions::history(settings, output)?;
     let args = &arguments.filter;
     let (occasions, conditions) = (&args.occasions, &args.search.conditions);
+    misplaced_word::check_occasions(place, settings, &history, "log", occasions)?;
     let wanted =
         Wanted { occasions, conditions, hook: args.search.hook.as_ref(), since: args.search.since };
     let filter = selection::filter(&wanted, &history)?;
     // the follower sees what ends from now on, the list has what ended before
     let follower = match arguments.follow {
-        true => Some(Follower::new(settings, Extent::Ends, None)?),
+        true => Some(Follower::new(settings, Extent::Ends, None, filter.until)?),
         false => None,
     };
     let before = arguments.before.as_deref().map(|word| executions::find_id(&history, word));
@@ -57,7 +59,7 @@ struct Page {
     /// Whether there are older ones.
     is_cut: bool,
     total: Option<usize>,
-    /// The failed ones that a retry has mended.
+    /// The failed ones that something later has mended.
     mended: Vec<String>,
 }
 
@@ -131,8 +133,9 @@ impl Page {
             selection::unknown_names(filter, history).iter().for_each(|it| output.print_error(it));
         }
         if !self.shown.is_empty() {
-            let rows: Vec<_> =
-                self.shown.iter().map(|seen| executions::row(seen, &settings.hooks_dir)).collect();
+            let times = output.times(TimeStyle::Absolute);
+            let row = |seen: &Seen| executions::row(seen, &settings.hooks_dir, times);
+            let rows: Vec<_> = self.shown.iter().map(row).collect();
             output.table(&executions::TITLES, &rows);
         }
         self.say_what_is_left_out(settings, next, output);
@@ -187,11 +190,12 @@ fn follow(
         let seen = Seen { head, progress, after };
         view.print(&Happening { what, at_us, seen }, settings, output);
     }
-    loop {
-        for happening in follower.next(history)? {
+    while let Some(happenings) = follower.next(history)? {
+        for happening in happenings {
             if filter.holds(&happening.seen.head) {
                 view.print(&happening, settings, output);
             }
         }
     }
+    Ok(CommandEnd::Good)
 }

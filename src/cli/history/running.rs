@@ -57,11 +57,16 @@ pub(crate) fn now(hooks: &[StartedHook], head: &RecordHead) -> String {
 /// Prints the hooks that run, for `show`.
 pub(crate) fn print(hooks: &[StartedHook], head: &RecordHead, output: &mut Output) {
     for hook in hooks {
-        output.toned(Tone::Warning, &format!("  ▸ {} runs {}", name(hook), since(hook, head)));
+        output.toned(Tone::Warning, &format!("  ▸ {}", words(hook, head)));
         if let Some(line) = &hook.last_line {
             output.line(&format!("      │ {line}"));
         }
     }
+}
+
+/// Says that a hook runs: `before_vm_start/70-loop runs for 0:03 of 2:00, pid 4711`.
+pub(crate) fn words(hook: &StartedHook, head: &RecordHead) -> String {
+    format!("{} runs {}", name(hook), since(hook, head))
 }
 
 fn name(hook: &StartedHook) -> String {

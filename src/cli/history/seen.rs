@@ -17,12 +17,16 @@ pub(crate) struct Seen {
 /// What came of an execution later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Aftermath {
-    /// The retry in which everything succeeded that had failed.
+    /// The retry in which everything succeeded that had failed; of an attempt of a detached hook also the later attempt.
     pub mended_by: Option<String>,
     /// What became of the hooks that it queued; `None` where it queued none.
     pub detached: Option<DetachedResult>,
     /// Why the last attempt of one of them has failed.
     pub detached_failure: Option<String>,
+    /// Those whose last attempt has failed.
+    pub detached_failed: Vec<String>,
+    /// Whether the queue still has a job of each of these.
+    pub is_tried_again: bool,
 }
 
 /// What became of the detached hooks of an execution.
@@ -47,7 +51,7 @@ impl Seen {
         Seen { head, progress, after }
     }
 
-    /// Tells whether something failed that no retry has mended.
+    /// Tells whether something failed that nothing later has mended.
     pub(crate) fn is_open_failure(&self) -> bool {
         is_failed(&self.head) && self.after.mended_by.is_none()
     }
@@ -58,7 +62,7 @@ impl Seen {
 pub(crate) fn all(history: &History, since: Option<u64>) -> impl Iterator<Item = Seen> {
     let mut later = Later::default();
     history.heads(since).map(move |head| {
-        let after = later.of(&head);
+        let after = later.of_recorded(history, &head);
         later.note(&head);
         Seen::new(head, after)
     })
@@ -75,6 +79,7 @@ pub(crate) struct Later {
 
 /// How an attempt of a detached hook ended.
 struct Attempt {
+    id: String,
     outcome: RecordOutcome,
     failure: Option<String>,
 }
@@ -107,24 +112,66 @@ impl Later {
         };
         let mut retries = of(&head.id).chain(of(parent)).filter(|_| is_failed(head));
         let mended_by = retries.find(mends).map(|retry| retry.id.clone());
-        let detached_failure = self.attempts_of(head).find_map(|attempt| {
-            attempt.filter(|attempt| attempt.outcome.is_failure())?.failure.clone()
-        });
-        Aftermath { mended_by, detached: self.detached(head), detached_failure }
+        let mut aftermath =
+            Aftermath { mended_by, detached: self.detached(head), ..Aftermath::default() };
+        for (hook, attempt) in self.attempts_of(head) {
+            let Some(attempt) = attempt.filter(|attempt| attempt.outcome.is_failure()) else {
+                continue;
+            };
+            aftermath.detached_failed.push(hook.to_owned());
+            let failure = &mut aftermath.detached_failure;
+            *failure = failure.take().or_else(|| attempt.failure.clone());
+        }
+        aftermath
+    }
+
+    /// Returns what came of an execution, also of an attempt by later ones.
+    pub(crate) fn of_recorded(&self, history: &History, head: &RecordHead) -> Aftermath {
+        let mut aftermath = self.of(head);
+        let parent = match (&head.cause, &aftermath.mended_by) {
+            (RecordCause::Queue(parent), None) if is_failed(head) => history.head(parent).ok(),
+            _ => None,
+        };
+        aftermath.mended_by =
+            aftermath.mended_by.or_else(|| self.good_attempt_after(head, &parent?));
+        aftermath
+    }
+
+    /// Returns the last attempt of what failed in an attempt, if that has succeeded. Where the call queued a hook
+    /// several times, for several devices, that may be another job's.
+    fn good_attempt_after(&self, head: &RecordHead, parent: &RecordHead) -> Option<String> {
+        let is_one = |hook: &str| {
+            let queued = parent.hooks.iter().filter(|it| it.outcome == RecordOutcome::Queued);
+            queued.filter(|it| it.hook == hook).count() == 1
+        };
+        let good = |hook: &str| {
+            let attempt = self.attempts.get(&(parent.id.clone(), hook.to_owned()));
+            attempt.filter(|it| it.outcome == RecordOutcome::Success && is_one(hook))
+        };
+        let mut failed = head.hooks.iter().filter(|hook| hook.outcome.is_failure());
+        let first = good(&failed.next()?.hook)?;
+        failed.all(|hook| good(&hook.hook).is_some()).then(|| first.id.clone())
     }
 
     /// Returns the last attempt of each hook that an execution queued, if one is recorded.
-    fn attempts_of(&self, head: &RecordHead) -> impl Iterator<Item = Option<&Attempt>> {
+    fn attempts_of<'s>(
+        &'s self,
+        head: &'s RecordHead,
+    ) -> impl Iterator<Item = (&'s str, Option<&'s Attempt>)> {
         let queued = head.hooks.iter().filter(|hook| hook.outcome == RecordOutcome::Queued);
-        queued.map(|hook| self.attempts.get(&(head.id.clone(), hook.hook.clone())))
+        queued.map(|hook| {
+            let key = (head.id.clone(), hook.hook.clone());
+            (hook.hook.as_str(), self.attempts.get(&key))
+        })
     }
 
     fn detached(&self, head: &RecordHead) -> Option<DetachedResult> {
-        let results = self.attempts_of(head).map(|attempt| match attempt.map(|it| it.outcome) {
-            Some(RecordOutcome::Success) => DetachedResult::Good,
-            Some(outcome) if outcome.is_failure() => DetachedResult::Failed,
-            _ => DetachedResult::Waiting,
-        });
+        let results =
+            self.attempts_of(head).map(|(_, attempt)| match attempt.map(|it| it.outcome) {
+                Some(RecordOutcome::Success) => DetachedResult::Good,
+                Some(outcome) if outcome.is_failure() => DetachedResult::Failed,
+                _ => DetachedResult::Waiting,
+            });
         let results: Vec<DetachedResult> = results.collect();
         let any = |wanted| results.contains(&wanted).then_some(wanted);
         any(DetachedResult::Failed)
@@ -162,8 +209,9 @@ impl Later {
                 for hook in head.hooks.iter().filter(|hook| hook.outcome != RecordOutcome::Unknown)
                 {
                     let key = (parent.clone(), hook.hook.clone());
-                    let failure = head.failure.clone();
-                    self.attempts.entry(key).or_insert(Attempt { outcome: hook.outcome, failure });
+                    let (id, failure) = (head.id.clone(), head.failure.clone());
+                    let attempt = Attempt { id, outcome: hook.outcome, failure };
+                    self.attempts.entry(key).or_insert(attempt);
                 }
             }
             _ => {}
@@ -252,5 +300,35 @@ mod tests {
             newer.iter().for_each(|head| later.note(head));
             assert_eq!(later.of(&call).detached, Some(result));
         }
+    }
+
+    #[test]
+    fn a_later_attempt_mends_those_before_it() {
+        use RecordOutcome::{Failure, Queued, Success, Timeout, Unknown};
+        let attempt =
+            |id: &str, outcome| head(id, RecordCause::Queue("A".to_owned()), &[("a", outcome)]);
+        let other = head("D", RecordCause::Queue("Z".to_owned()), &[("a", Success)]);
+        let first = attempt("B", Failure);
+        let call = |hooks| head("A", RecordCause::Libvirt, hooks);
+        let once = call(&[("a", Queued), ("b", Queued)]);
+        let for_two_devices = call(&[("a", Queued), ("a", Queued)]);
+        for (newer, mended_by) in [
+            (vec![], None),
+            (vec![attempt("C", Success)], Some("C")),
+            (vec![attempt("C", Timeout)], None),
+            // one that runs says nothing yet
+            (vec![attempt("D", Unknown), attempt("C", Failure)], None),
+            (vec![attempt("D", Success), attempt("C", Failure)], Some("D")),
+            (vec![other], None),
+        ] {
+            let mut later = Later::default();
+            newer.iter().for_each(|head| later.note(head));
+            assert_eq!(later.good_attempt_after(&first, &once).as_deref(), mended_by);
+            assert_eq!(later.good_attempt_after(&first, &for_two_devices), None);
+        }
+        // what succeeded isn't mended
+        let mut later = Later::default();
+        later.note(&attempt("C", Success));
+        assert_eq!(later.good_attempt_after(&attempt("B", Success), &once), None);
     }
 }

@@ -12,6 +12,7 @@ use super::executions;
 use super::running::{self, RunningCall};
 use super::which;
 use crate::cli::args::{Format, StopArgs};
+use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::execution::{Call, Stopped};
 use crate::cli::output::{Output, Tone};
 use crate::cli::remark::Remark;
@@ -32,6 +33,8 @@ const TERMINATE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for the end: five seconds for the hook, thirty for rollbacks, and something to spare.
 const END_TIMEOUT: Duration = Duration::from_secs(45);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// The word for the newest call that is running.
+const LAST: &str = "last";
 
 pub(crate) fn run(
     place: &CommandPlace,
@@ -43,6 +46,20 @@ pub(crate) fn run(
     let history = executions::history(settings, output)?;
     let target = Target::find(settings, &history, &arguments.id)?;
     let format = arguments.output.format;
+    let job = target.job.as_ref().map(|job| job.id.clone());
+    if arguments.dry_run {
+        match format {
+            Format::Json => {
+                let (call, summary) = (Call::from(target.head()), ChangeSummary::new(true, true));
+                output.json(&Stopped { call, job, tries_left: None, summary });
+            }
+            Format::Text => {
+                output.sentence(0, &target.question());
+                output.line("nothing was ended: --dry-run");
+            }
+        }
+        return Ok(CommandEnd::Good);
+    }
     if let Some(end) = question::ask(&target.question(), arguments.yes, format, output) {
         return Ok(end);
     }
@@ -58,8 +75,9 @@ pub(crate) fn run(
     match format {
         Format::Json => output.json(&Stopped {
             call: Call::from(&head),
-            job: target.job.as_ref().map(|job| job.id.clone()),
+            job,
             tries_left: left,
+            summary: ChangeSummary::new(true, false),
         }),
         Format::Text => target.report(&head, left, settings, output),
     }
@@ -84,8 +102,14 @@ impl Target {
     /// # Errors
     /// Nothing of this id is running.
     fn find(settings: &Settings, history: &History, word: &str) -> anyhow::Result<Target> {
-        let part = IdPart::of(word);
         let running = running::all(history);
+        if word == LAST {
+            return match running.last() {
+                Some(newest) => Target::of(settings, &newest.head),
+                None => bail!("no call is running"),
+            };
+        }
+        let part = IdPart::of(word);
         let is_meant = |call: &&RunningCall| part.is_of(&call.head.id);
         let mut found: Vec<&RunningCall> = running.iter().filter(is_meant).collect();
         let job = Queue::new(&settings.state_dir);
@@ -101,12 +125,14 @@ impl Target {
                 })
                 .collect();
         }
+        if found.is_empty() {
+            found = running.iter().filter(|call| call.head.object == word).collect();
+        }
         match found.as_slice() {
             [one] => Target::of(settings, &one.head),
             [] => Err(not_running(settings, history, word, &running)),
             several => {
-                let ids: Vec<&str> = several.iter().map(|call| call.head.id.as_str()).collect();
-                bail!("`{word}` means more than one: {}", ids.join(", "))
+                bail!("`{word}` means more than one: {}", listed(several.iter().copied()))
             }
         }
     }
@@ -248,6 +274,12 @@ fn is_attempt(head: &RecordHead, execution: &str, hook: &str) -> bool {
     head.cause.parent() == Some(execution) && head.hooks.iter().any(|it| it.hook == hook)
 }
 
+/// Names calls that run, for a message.
+fn listed<'a>(calls: impl Iterator<Item = &'a RunningCall>) -> String {
+    let lines = calls.map(|call| format!("{} ({})", call.head.id, call.line()));
+    lines.collect::<Vec<_>>().join(", ")
+}
+
 /// Says why nothing of this id can be ended.
 fn not_running(
     settings: &Settings,
@@ -255,10 +287,9 @@ fn not_running(
     word: &str,
     running: &[RunningCall],
 ) -> anyhow::Error {
-    let lines = running.iter().map(|call| format!("{} ({})", call.head.id, call.line()));
-    let now = match lines.collect::<Vec<_>>() {
-        lines if lines.is_empty() => "no call is running".to_owned(),
-        lines => format!("running: {}", lines.join(", ")),
+    let now = match running {
+        [] => "no call is running".to_owned(),
+        running => format!("running: {}", listed(running.iter())),
     };
     match which::named(settings, history, word) {
         Ok(found) if found.job.is_some() => {
@@ -268,12 +299,17 @@ fn not_running(
             let id = &found.record.head.id;
             let why = match found.record.head.state {
                 RecordState::Lost => "isn't running: its process died",
-                _ => "is over",
+                // since the calls that run were listed
+                RecordState::Running => "has begun just now: run this command again",
+                RecordState::Done | RecordState::Unknown => "is over",
             };
             let show = Fix::hookmux(&settings.hooks_dir, &["show", id.as_str()]);
             Remark::followed_by(&format!("{id} {why}; {now}"), Some(show)).into()
         }
-        Err(_) => anyhow::anyhow!("there is no execution `{word}`; {now}"),
+        Err(_) if running.is_empty() => anyhow::anyhow!("there is no execution `{word}`; {now}"),
+        Err(_) => {
+            anyhow::anyhow!("there is no execution `{word}`, and no running call of it; {now}")
+        }
     }
 }
 

@@ -1,17 +1,18 @@
-//! `hookmux watch`: shows what happens in calls, until it is stopped.
+//! `hookmux watch`: shows what happens in calls, until it is stopped or `--until` is past.
 
 use super::follow::{Extent, Follower, Happening, What};
 use super::selection::{self, Wanted};
-use super::{executions, running};
+use super::{executions, misplaced_word, running};
 use crate::cli::args::{Format, WatchArgs};
 use crate::cli::json::execution::{Execution, WatchKind, Watched, WatchedHook};
 use crate::cli::json::run::RunState;
 use crate::cli::json::value::{Seconds, Time};
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::table::{Column, GAP_CELLS};
+use crate::cli::time::TimeStyle;
 use crate::cli::{CommandEnd, CommandPlace, time};
 use crate::config::Settings;
-use crate::machine::ulid;
+use crate::machine::{clock, ulid};
 use crate::record::form::{RecordHead, RecordOutcome};
 use crate::record::history::{Filter, History, has_name};
 
@@ -54,23 +55,30 @@ pub(crate) fn run(
     let history = executions::history(settings, output)?;
     let since = arguments.since.as_deref().map(|word| since(&history, word)).transpose()?;
     let WatchArgs { occasions, conditions, hook, .. } = arguments;
+    misplaced_word::check_occasions(place, settings, &history, "watch", occasions)?;
     let wanted = Wanted { occasions, conditions, hook: hook.as_ref(), since: None };
     let filter = selection::filter(&wanted, &history)?;
     // it may come later: so this is no error
     selection::unknown_names(&filter, &history).iter().for_each(|it| output.print_error(it));
     let extent = if arguments.done { Extent::Ends } else { Extent::All };
-    let mut follower = Follower::new(settings, extent, since.as_ref().map(|since| since.at_us))?;
+    let since_us = since.as_ref().map(|since| since.at_us);
+    let mut follower = Follower::new(settings, extent, since_us, filter.until)?;
     if let Some(id) = since.and_then(|since| since.ended) {
         follower.skip(&id);
     }
+    let is_past = filter.until.is_some_and(|until| until < clock::unix_seconds() * 1000);
+    if is_past && since_us.is_none() {
+        output.print_error("that time is past, so there is nothing to wait for; `hookmux log --until TIME` shows what was before it");
+    }
     let mut view = View { format: arguments.output, has_titles: false, is_log: false };
-    loop {
-        for happening in follower.next(&history)? {
+    while let Some(happenings) = follower.next(&history)? {
+        for happening in happenings {
             if filter.holds(&happening.seen.head) && is_wanted(&happening.what, &filter) {
                 view.print(&happening, settings, output);
             }
         }
     }
+    Ok(CommandEnd::Good)
 }
 
 /// From when on something is watched.
@@ -141,7 +149,7 @@ impl View {
             print_row(titles.to_vec(), output);
         }
         let head = &happening.seen.head;
-        let mut row = executions::row(&happening.seen, &settings.hooks_dir);
+        let mut row = executions::row(&happening.seen, &settings.hooks_dir, TimeStyle::Absolute);
         let empty = || Cell::from("");
         let time = |micros: u64| match output.width() {
             Some(_) => time::clock_time(micros / 1_000_000),

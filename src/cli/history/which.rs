@@ -7,7 +7,7 @@ use anyhow::bail;
 use super::executions::{self, short};
 use super::selection::{self, Wanted};
 use crate::cli::args::ConditionArgs;
-use crate::cli::output::{Output, Tone};
+use crate::cli::output::Output;
 use crate::config::Settings;
 use crate::queue::Queue;
 use crate::record::form::{Record, RecordCause, RecordHead, RecordOutcome, RecordState};
@@ -42,16 +42,16 @@ impl Found {
     }
 
     /// Says in a line what was passed over.
-    pub(crate) fn print_passed_over(&self, output: &mut Output) {
+    pub(crate) fn passed_over_words(&self) -> Option<String> {
         if self.passed_over.is_empty() {
-            return;
+            return None;
         }
         let named = self.passed_over.iter().take(MAX_NAMED);
         let named: Vec<String> =
             named.map(|it| format!("{} ({})", it.what, short(&it.id))).collect();
         let more = self.passed_over.len() - named.len();
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        output.toned(Tone::Dim, &format!("Passed over, though newer: {}{more}", named.join(", ")));
+        Some(format!("Passed over, though newer: {}{more}", named.join(", ")))
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::class_words;
 use crate::cli::CommandPlace;
 use crate::cli::args::CallArgs;
 use crate::cli::install::installed::{self, DriverEntry};
@@ -15,7 +16,7 @@ use crate::document::input;
 use crate::event::Origin;
 use crate::hook::candidates::{self, Candidates};
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
-use crate::libvirt::{Call, Class, Document, Driver, operation};
+use crate::libvirt::{Call, Document, Driver, operation};
 use crate::machine::files;
 use crate::memory;
 use crate::memory::guest::Remembered;
@@ -116,7 +117,7 @@ pub(crate) fn is_beside(place: &CommandPlace, driver: Driver) -> bool {
     installed.beside.is_some() && !matches!(installed.main, DriverEntry::Ours(_))
 }
 
-/// Prints two lines about the call.
+/// Prints what the call is, and what comes with it.
 pub(crate) fn head(
     call: &Call,
     settings: &Settings,
@@ -125,19 +126,14 @@ pub(crate) fn head(
     output: &mut Output,
 ) {
     let words: Vec<_> = call.arguments.iter().map(|argument| argument.to_string_lossy()).collect();
-    let meaning = match call.class() {
-        Class::Gate => "a failure stops the operation",
-        Class::Live => "a failure is never passed on, except of scripts with libvirt's own rules",
-        Class::Notify => "libvirt only logs a failure",
-    };
-    let filter = if call.is_filter() { ", and the document may be changed" } else { "" };
+    let meaning = class_words::meaning(call.class());
+    let filter = if call.is_filter() { "; the document may be changed" } else { "" };
     output.toned(Tone::Bold, &format!("{} {}", call.driver, words.join(" ")));
-    output.line(&format!(
-        "  {}: {meaning}{filter}; {} s in all",
-        call.class().name(),
-        settings.total_timeout(call).as_secs()
-    ));
+    let limit = settings.total_timeout(call).as_secs();
+    let class = call.class().name();
+    let words = format!("  {class}: {meaning}{filter}; all hooks together have {limit} s");
+    output.sentence(4, &words);
     if call.driver.is_guest() {
-        output.line(&format!("  origin: {origin}; document: {document}"));
+        output.sentence(4, &format!("  origin: {origin}; document: {document}"));
     }
 }

@@ -3,8 +3,12 @@
 use crate::cli::output::Output;
 use crate::cli::unified_diff;
 
-/// Shows the changed lines with those around them.
+/// Returns the changed lines with those around them.
+pub(crate) fn text(before: &str, after: &str) -> String {
+    unified_diff::between(before, after, ("libvirt's", "hookmux's"))
+}
+
+/// Shows the same.
 pub(crate) fn show(before: &str, after: &str, output: &mut Output) {
-    let diff = unified_diff::between(before, after, ("libvirt's", "hookmux's"));
-    unified_diff::show(&diff, "  ", output);
+    unified_diff::show(&text(before, after), "  ", output);
 }

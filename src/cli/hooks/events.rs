@@ -1,5 +1,6 @@
 //! `hookmux events`: shows the events, and those that this host's libvirt can't fire.
 
+use super::class_words;
 use super::variables::VARIABLES;
 use super::vdsm;
 use crate::cli::CommandEnd;
@@ -8,6 +9,7 @@ use crate::cli::install::libvirt_version::{self, LibvirtVersion, RELEASE_REASON}
 use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
+use crate::cli::table::{Column, Shortening};
 use crate::cli::usage;
 use crate::config::suggest::did_you_mean;
 use crate::config::triggers::Triggers;
@@ -124,8 +126,8 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
     if let Some(name) = &arguments.event {
         if !lines.iter().any(|line| line.event.name == name) {
             let hint = did_you_mean(name, lines.iter().map(|line| line.event.name));
-            let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-            let words = format!("there is no event `{name}`{hint} `hookmux events` shows all");
+            let hint = hint.map(|name| format!(" (did you mean {name}?)")).unwrap_or_default();
+            let words = format!("there is no event `{name}`{hint}; `hookmux events` shows all");
             return Err(usage::wrong(words));
         }
         lines.retain(|line| line.event.name == name);
@@ -168,14 +170,23 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
             ]
         })
         .collect();
-    output.table(&["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"], &rows);
+    let mut head = ["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"].map(Column::from);
+    // it is what a directory is called, so it is copied
+    head[0].shortening = Shortening::Never;
+    output.table(&head, &rows);
     output.line("");
-    output.line("gate: a failure stops the operation.  live: a failure is never passed on.  notify: libvirt logs a failure.");
-    output.line(
+    for class in [Class::Gate, Class::Live, Class::Notify] {
+        output.sentence(2, &format!("{}: {}.", class.name(), class_words::meaning(class)));
+    }
+    output.sentence(
+        2,
         "filter: libvirt takes the document that hooks made.  guest: qemu, lxc, libxl and bhyve.",
     );
-    output.line("An operation that is new to hookmux fires on_<driver>_<operation>, class live.");
-    output.line("`hookmux events EVENT` shows all about one; --vdsm also vdsm's hook points that never fire.");
+    output.sentence(
+        2,
+        "An operation that is new to hookmux fires on_<driver>_<operation>, class live.",
+    );
+    output.sentence(2, "`hookmux events EVENT` shows all about one; --vdsm also vdsm's hook points that never fire.");
     if !arguments.vdsm {
         return Ok(CommandEnd::Good);
     }
@@ -195,16 +206,13 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
 fn page(line: &EventLine<'_>, output: &mut Output) {
     let name = line.event.name;
     output.toned(Tone::Bold, name);
-    output.line(&format!("  {}", line.sentence().replace('`', "")));
+    output.sentence(4, &format!("  {}", line.sentence().replace('`', "")));
     if let Some(never) = &line.never {
         output.toned(Tone::Warning, &format!("  {never}"));
     }
-    let class = line.calls.first().map(|call| call.class);
-    output.line(match class {
-        Some(Class::Gate) => "  gate: a failure stops the operation; libvirt shows the reason",
-        Some(Class::Live) => "  live: libvirt isn't told of a failure, as it would end the guest",
-        Some(Class::Notify) | None => "  notify: libvirt logs a failure, and goes on",
-    });
+    if let Some(class) = line.calls.first().map(|call| call.class) {
+        output.sentence(4, &format!("  {}: {}", class.name(), class_words::meaning(class)));
+    }
     let is_filter = line.calls.iter().any(|call| call.filter);
     output.line(match is_filter {
         true => "  $_hook_domxml may be edited: libvirt takes the result",
@@ -226,11 +234,8 @@ fn page(line: &EventLine<'_>, output: &mut Output) {
                 && line.calls.iter().any(|call| call.drivers.contains(&Driver::Daemon)))
     };
     for (names, what) in VARIABLES.iter().filter(|(names, _)| is_got(names)) {
-        output.line(&format!(
-            "  {:<38} {}",
-            names.replace(['`', '<', '>'], ""),
-            what.replace('`', "")
-        ));
+        let names = names.replace(['`', '<', '>'], "");
+        output.sentence(41, &format!("  {names:<38} {}", what.replace('`', "")));
     }
     output.line("");
     output.toned(Tone::Bold, "Example");

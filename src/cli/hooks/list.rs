@@ -7,6 +7,7 @@ use super::{available, registered_list, vdsm};
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::history::last_results::LastResults;
+use crate::cli::history::misplaced_word;
 use crate::cli::inventory::Inventory;
 use crate::cli::inventory::listed::{self, Listed};
 use crate::cli::json::hook::{List, ListedHook};
@@ -17,7 +18,10 @@ use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::plan::guest;
 use crate::cli::register::module_file::CalledFunction;
 use crate::cli::register::{cpanel_words, module, registered, whom};
-use crate::cli::{CommandEnd, CommandPlace, digest, json as output_json, pattern, rights};
+use crate::cli::remark::Remark;
+use crate::cli::time::TimeStyle;
+use crate::cli::{CommandEnd, CommandPlace, digest, json as output_json, pattern, rights, usage};
+use crate::command::Fix;
 use crate::config::Settings;
 use crate::config::suggest::suggest_or;
 use crate::event;
@@ -157,7 +161,7 @@ pub(crate) fn run(
             let digest = whole()?;
             digest::keep(&loaded, &digest, computed_us);
             if arguments.output.format == Format::Text {
-                output.line(&digest);
+                output.line(&digest.value);
                 return Ok(CommandEnd::Good);
             }
             Some(digest)
@@ -170,7 +174,8 @@ pub(crate) fn run(
         let runs = guest::hooks_of(place, &loaded, (guest, arguments.driver))?;
         hooks.retain(|hook| runs.contains(&hook.label) && hook.state.may_run());
     }
-    let place = arguments.event.as_deref().map(|word| places(word, &hooks)).transpose()?;
+    let place =
+        arguments.event.as_deref().map(|word| places(word, place, settings, &hooks)).transpose()?;
     if let Some(place) = &place {
         hooks.retain(|hook| place.matches(&hook.place));
     }
@@ -194,7 +199,7 @@ pub(crate) fn run(
                 .iter()
                 .map(|words| Message::coded(Code::UnknownEvent, words))
                 .collect(),
-            digest,
+            digest: digest.map(|digest| digest.value),
         });
         return Ok(CommandEnd::Good);
     }
@@ -229,15 +234,35 @@ pub(crate) fn run(
 /// Reads a word for events, or for places in the per-guest tree.
 ///
 /// # Errors
-/// There is no such event, and no hook in such a place.
-fn places(word: &str, hooks: &[Listed]) -> anyhow::Result<NamePattern> {
+/// There is no such event, and no hook in such a place; of a hook's name the message says how to select by that.
+fn places(
+    word: &str,
+    place: &CommandPlace,
+    settings: &Settings,
+    hooks: &[Listed],
+) -> anyhow::Result<NamePattern> {
     let no_event = match pattern::events(word) {
         Ok(pattern) => return Ok(pattern),
         Err(no_event) => no_event,
     };
     let others =
         hooks.iter().map(|hook| hook.place.as_str()).filter(|place| !event::is_known(place));
-    NamePattern::among(word, others).ok_or(no_event)
+    if let Some(pattern) = NamePattern::among(word, others) {
+        return Ok(pattern);
+    }
+    let is_hook = |wanted: &NamePattern| hooks.iter().any(|hook| has_name(&hook.label, wanted));
+    if is_hook(&NamePattern::Name(word.to_owned())) || is_hook(&NamePattern::of(word)) {
+        let fix = Fix::hookmux(&settings.hooks_dir, &["list", "--hook", word]);
+        let words = format!("`{word}` names a hook, and here an event is expected: `{fix}`");
+        return Err(usage::wrong(Remark::with_fix(words, fix)));
+    }
+    if let Some(fix) = misplaced_word::of_guest(place, settings, None, ("list", word)) {
+        let words =
+            format!("`{word}` names a guest or a network, and here an event is expected: `{fix}`");
+        return Err(usage::wrong(Remark::with_fix(words, fix)));
+    }
+    let words = format!("{no_event}; --guest selects by a guest, --hook by a hook");
+    Err(usage::wrong(words))
 }
 
 /// Reads a word for hooks.
@@ -272,8 +297,9 @@ fn show(
 ) {
     let titles = ["EVENT", "TURN", "HOOK", "RUNS", "FOR", "STATE", "LAST"];
     let more_titles = ["WEIGHT", "STYLE", "SHA256", "ROOT", "MORE"];
+    let times = output.times(TimeStyle::Relative);
     let mut rows: Vec<Vec<Cell>> =
-        hooks.iter().map(|hook| row(hook, settings, last, is_wide)).collect();
+        hooks.iter().map(|hook| row(hook, settings, (last, times), is_wide)).collect();
     if is_wide {
         for (row, hook) in rows.iter_mut().zip(hooks) {
             row.extend(more_cells(hook, settings));
@@ -289,10 +315,15 @@ fn show(
     let titles: Vec<&str> = columns.iter().filter_map(|at| titles.get(*at).copied()).collect();
     let cells = |row: &Vec<Cell>| columns.iter().filter_map(|at| row.get(*at).cloned()).collect();
     let rows: Vec<Vec<Cell>> = rows.iter().map(cells).collect();
-    output.table(&titles, &rows);
+    output.grouped_table(&titles, &rows);
 }
 
-fn row(hook: &Listed, settings: &Settings, last: &LastResults, is_wide: bool) -> Vec<Cell> {
+fn row(
+    hook: &Listed,
+    settings: &Settings,
+    (last, times): (&LastResults, TimeStyle),
+    is_wide: bool,
+) -> Vec<Cell> {
     let called = hook.called_function(settings);
     let hooks_dir = Some(settings.hooks_dir.as_path()).filter(|_| !is_wide);
     let shortened = |text: String| match is_wide {
@@ -301,8 +332,8 @@ fn row(hook: &Listed, settings: &Settings, last: &LastResults, is_wide: bool) ->
     };
     let turn = hook.order.map_or_else(|| "-".to_owned(), |position| position.to_string());
     let (last, tone) = match last.get(&hook.label) {
-        Some(last) if last.state == RunState::Failed => (last.words(), Tone::Bad),
-        Some(last) => (last.words(), Tone::Plain),
+        Some(last) if last.state == RunState::Failed => (last.words(times), Tone::Bad),
+        Some(last) => (last.words(times), Tone::Plain),
         None => (String::new(), Tone::Plain),
     };
     vec![

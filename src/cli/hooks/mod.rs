@@ -1,6 +1,7 @@
 //! Commands about hooks and events: which there are, what would run, and making a call by hand.
 
 mod available;
+pub(super) mod class_words;
 pub(super) mod described_call;
 pub(super) mod difference;
 pub(super) mod events;

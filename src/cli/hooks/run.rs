@@ -1,6 +1,7 @@
 //! `hookmux run`: does what a call does, outside of libvirt, and shows it live.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::described_call::{self, DescribedCall};
 use super::difference;
@@ -13,6 +14,8 @@ use crate::cli::json::run::{Process, Ran, RunHead, RunState};
 use crate::cli::output::{Output, Tone, shortened};
 use crate::cli::plan::known;
 use crate::cli::{CommandEnd, CommandPlace, question};
+use crate::command::Fix;
+use crate::config::settings::RecordPolicy;
 use crate::document::exchange::Change;
 use crate::document::facts::DocumentFacts;
 use crate::observer::{HookRun, Notice, Observer, Tee};
@@ -38,7 +41,7 @@ pub(crate) fn run(
     if !yes {
         let unknown = known::unknown(place, &loaded.settings, ("run", words), &call)?;
         if let Some(unknown) = unknown {
-            let question = format!("{}. Run its hooks all the same?", unknown.words());
+            let question = format!("{}. Run its hooks anyway?", unknown.words());
             let format = arguments.output.format;
             if let Some(end) = question::ask(&question, *yes, format, output) {
                 return Ok(end);
@@ -73,9 +76,6 @@ pub(crate) fn run(
     Ok(end)
 }
 
-/// Where the rest of a long line is.
-const REST: &str = "`hookmux show --full` has them";
-
 /// A call that a command made, and its results.
 pub(crate) struct Trial {
     pub answer: Answer,
@@ -84,7 +84,10 @@ pub(crate) struct Trial {
     /// The document that hooks got, without passwords.
     before: Option<String>,
     /// The id of its record.
-    pub id: Option<String>,
+    id: Option<String>,
+    hooks_dir: PathBuf,
+    /// Where the rest of a long line is.
+    rest: String,
 }
 
 impl Trial {
@@ -101,7 +104,8 @@ impl Trial {
         let hooks_dir = occasion.settings.hooks_dir.clone();
         // the mover that a call starts knows only the places of the settings
         let starts_mover = occasion.mode.remote().is_none();
-        let mut view = LiveView::new(output, is_text);
+        let rest = rest(&occasion);
+        let mut view = LiveView::new(output, is_text, rest.clone());
         let answer = call::answer(occasion, handling, &mut Tee(&mut recorder, &mut view));
         let kept = recorder.finish(&answer);
         let LiveView { runs, mut notes, .. } = view;
@@ -113,7 +117,7 @@ impl Trial {
             mover::start_if_needed(&hooks_dir, place);
         }
         let id = kept.execution.map(|execution| execution.id);
-        Trial { answer, runs, notes, before, id }
+        Trial { answer, runs, notes, before, id, hooks_dir, rest }
     }
 
     pub(crate) fn is_good(&self) -> bool {
@@ -121,7 +125,7 @@ impl Trial {
     }
 
     /// Returns the labels of the hooks that were queued.
-    pub(crate) fn queued(&self) -> impl Iterator<Item = &str> {
+    fn queued(&self) -> impl Iterator<Item = &str> {
         let queued = self.runs.iter().filter(|run| run.head.state == RunState::Queued);
         queued.map(|run| run.head.hook.as_str())
     }
@@ -139,11 +143,24 @@ impl Trial {
     }
 }
 
+/// Says where the rest of a long line is.
+fn rest(occasion: &Occasion<'_>) -> String {
+    let Occasion { settings, execution, .. } = occasion;
+    match settings.record {
+        RecordPolicy::None => "`--output json` has them".to_owned(),
+        RecordPolicy::Hooks | RecordPolicy::All => {
+            let show = Fix::hookmux(&settings.hooks_dir, &["show", "--full", &execution.id]);
+            format!("`{show}` has them")
+        }
+    }
+}
+
 /// Returns a document or an output without the guest's passwords.
 fn masked(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&mask::passwords(bytes)).into_owned()
 }
 
+/// Shows what libvirt would get, and where all of it is.
 pub(crate) fn show_answer(trial: &Trial, output: &mut Output) {
     let answer = &trial.answer;
     if trial.runs.is_empty() {
@@ -152,12 +169,19 @@ pub(crate) fn show_answer(trial: &Trial, output: &mut Output) {
     let tone = if answer.status == 0 { Tone::Good } else { Tone::Bad };
     output.toned(tone, &format!("libvirt would get exit status {}", answer.status));
     for line in answer.stderr.lines() {
-        output.line(&format!("  {}", shortened(line, REST)));
+        output.line(&format!("  {}", shortened(line, &trial.rest)));
     }
     if let Some(document) = &answer.stdout {
         output.line("and the document, changed:");
         let before = trial.before.as_deref().unwrap_or_default();
         difference::show(before, &masked(document), output);
+    }
+    let show = |what: &str| Fix::hookmux(&trial.hooks_dir, &["show", what]);
+    if let Some(id) = &trial.id {
+        output.line(&format!("`{}` shows all of it", show(id)));
+    }
+    for label in trial.queued() {
+        output.line(&format!("{label} is queued: `{}` shows its result", show(label)));
     }
 }
 
@@ -210,15 +234,17 @@ struct LiveView<'a> {
     runs: Vec<json::run::Run>,
     notes: Vec<String>,
     secrets: Secrets,
+    /// Where the rest of a long line is.
+    rest: String,
     /// The begun lines of hooks that run.
     begun: BTreeMap<StreamKey, Vec<u8>>,
 }
 
 impl<'a> LiveView<'a> {
-    fn new(output: &'a mut Output, is_text: bool) -> LiveView<'a> {
+    fn new(output: &'a mut Output, is_text: bool, rest: String) -> LiveView<'a> {
         let secrets = Secrets::default();
         let (runs, notes, begun) = (Vec::new(), Vec::new(), BTreeMap::new());
-        LiveView { output, is_text, runs, notes, secrets, begun }
+        LiveView { output, is_text, runs, notes, secrets, rest, begun }
     }
 
     /// Prints what a hook has written, line by line as it comes.
@@ -244,7 +270,7 @@ impl<'a> LiveView<'a> {
         for line in String::from_utf8_lossy(&self.secrets.mask(text)).lines() {
             // a carriage return begins a line anew
             let line = line.rsplit('\r').find(|line| !line.is_empty()).unwrap_or_default();
-            let line = shortened(line, REST);
+            let line = shortened(line, &self.rest);
             self.output.line(&format!("  {name}{device}{stream} │ {line}"));
         }
     }
@@ -308,6 +334,7 @@ impl Observer for LiveView<'_> {
             | Notice::Started { .. }
             | Notice::CheckStarted { .. }
             | Notice::CheckEnded { .. }
+            | Notice::Waited { .. }
             | Notice::LastLine { .. } => {}
             Notice::Output { label, device, stream, bytes } => {
                 if self.is_text {

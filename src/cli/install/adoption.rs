@@ -98,7 +98,7 @@ fn preview(installed: &Installed, arguments: &InstallArgs, found: &mut AdoptionP
             (LinkAction::WouldLink, "would be linked to hookmux".to_owned())
         }
         (DriverEntry::Dangling(_), _) => {
-            (LinkAction::WouldLink, "would be linked to hookmux anew".to_owned())
+            (LinkAction::WouldLink, "would be linked to hookmux again".to_owned())
         }
         (DriverEntry::Foreign, _) if !found.keeps_helper && is_helper(&installed.path) => (
             LinkAction::WouldRetire,

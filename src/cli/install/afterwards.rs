@@ -14,6 +14,7 @@ use crate::cli::args::ReloadArgs;
 use crate::cli::json::install::LinkAction;
 use crate::cli::output::Output;
 use crate::cli::remark::Remark;
+use crate::cli::rights;
 use crate::command::Fix;
 use crate::config::Surroundings;
 use crate::hook::adopted;
@@ -56,7 +57,14 @@ pub(super) fn reload_daemons(
     report.is_reloaded = true;
     report.reloads = reload::reload(daemons(drivers), &options);
     if report.reloads.is_empty() {
-        report.notes.push(reload::NO_DAEMON.to_owned().into());
+        // a daemon of root's may be there, and this user can't send it a signal
+        match reload::of_drivers(hooks_dir, 0, drivers).first() {
+            Some(of_root) => report.problems.push(Remark::followed_by(
+                &format!("{} is root's, and can't be reloaded by this user", of_root.name),
+                Some(rights::ask_as_root()),
+            )),
+            None => report.notes.push(reload::NO_DAEMON.to_owned().into()),
+        }
     }
     let still = report.reloads.iter().filter(|reloads| !reloads.is_good());
     report.daemons = still.map(|reloads| reloads.daemon.clone()).collect();

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -157,10 +158,15 @@ fn is_of_this_host(process: &Path, hooks_dir: &Path) -> bool {
     fs::metadata(process.join("root").join(relative)).is_ok_and(|its| is_same(&its, &own))
 }
 
-/// Tells whether a daemon looks in this directory: the path is compiled into libvirt's library. Returns
-/// `true` if it can't be found out.
+/// Tells whether a daemon looks in this directory: the path is compiled into libvirt's library. Where that can't be
+/// found out, it may, but not in a directory of another user.
 fn looks_in(process: &Path, hooks_dir: &Path) -> bool {
-    let Some(place) = compiled_hooks_dir(process) else { return true };
+    let Some(place) = compiled_hooks_dir(process) else {
+        let maps = fs::File::open(process.join("maps"));
+        let is_shut = maps.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        let owner = fs::metadata(hooks_dir).map_or(0, |found| found.uid());
+        return !is_shut || owner == 0 || owner == rights(process).0;
+    };
     let Ok(relative) = place.strip_prefix("/") else { return true };
     if place == hooks_dir {
         return true;

@@ -124,6 +124,24 @@ fn is_of_vdsm(path: &Path) -> bool {
     path.parent() == Some(Path::new(VDSM_ROOT))
 }
 
+/// Returns the names of the hooks at events, as `<event>/<name>`: for the completion of a word, which has to be there
+/// at once. Registrations are those of the cache, if it is there, and nothing is judged.
+pub(super) fn labels(settings: &Settings, user: u32) -> BTreeSet<String> {
+    let registry = cache::load_read_only(settings, &Trust::new(user), &|_| true);
+    let registrations: Vec<Arc<Registration>> =
+        registry.registrations.into_iter().map(Arc::new).collect();
+    let scripts = events(&directories(settings), &registrations)
+        .into_iter()
+        .filter_map(|event| candidates::event_hooks(&event, settings).ok())
+        .flatten()
+        .map(|candidate| candidate.hook.label);
+    let registered = registrations.iter().flat_map(|registration| {
+        let events = registration.triggers.events.iter();
+        events.map(|event| format!("{event}/{}", registration.name))
+    });
+    scripts.chain(registered).collect()
+}
+
 /// Returns the last good forms of registrations that can't be read.
 fn stand_ins(settings: &Settings, trust: &Trust) -> Vec<Registration> {
     let registry = cache::load_read_only(settings, trust, &|_| true);

@@ -28,6 +28,8 @@ object! {
         findings: Vec<Finding>,
         /// With --diff: what was changed in the file, as a unified diff; empty where nothing was
         diff: Option<String>,
+        /// Where the text is that the user wrote and that wasn't saved; null where there is none, or it was given up
+        kept: Option<PathText>,
         ..=summary: ChangeSummary,
     }
 }

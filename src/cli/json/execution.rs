@@ -1,6 +1,7 @@
 //! Summaries of executions: calls that had hooks, for `log` and `watch`. The format on the disk
 //! (`record::form`) is another one, and doesn't change with this one.
 
+use super::change::ChangeSummary;
 use super::run::{RunHead, RunState};
 use super::running::RunningHook;
 use super::shape::{object, words};
@@ -120,7 +121,7 @@ object! {
         runs: Vec<RunHead>,
         /// The hooks that run at this moment
         running: Vec<RunningHook>,
-        /// The id of a later retry in which everything succeeded that had failed
+        /// The id of a later retry in which everything succeeded that had failed; of an attempt of a detached hook also of the later attempt that did
         mended_by: Option<String>,
         /// What became of the hooks that it queued; null where it queued none
         detached: Option<DetachedState>,
@@ -136,7 +137,7 @@ object! {
         next: Option<String>,
         /// How many there are in all; null without `--total`
         total: Option<usize>,
-        /// The failed ones that `--failed` leaves out, because a later retry of them succeeded
+        /// The failed ones that `--failed` leaves out, because a later retry of them, or a later attempt, succeeded
         mended: Vec<String>,
     }
 
@@ -145,8 +146,9 @@ object! {
         ..call: Call,
         /// The job whose attempt was ended
         job: Option<String>,
-        /// How often the job is tried again
+        /// How often the job is tried again; null with --dry-run
         tries_left: Option<u32>,
+        ..=summary: ChangeSummary,
     }
 
     /// A hook in a line of `watch`.

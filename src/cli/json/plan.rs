@@ -103,8 +103,10 @@ object! {
         steps: Vec<Step>,
         /// The hooks that are rolled back because the call fails, in this order
         rollbacks: Vec<String>,
-        /// The hooks whose undo the call runs, in this order; before its own hooks at the beginning of a life, behind them at the end
+        /// The hooks whose undo the call runs, in this order
         undos: Vec<String>,
+        /// Those of `undos` that run before the call's own hooks, because an earlier life still owes them; the others run behind them
+        undos_first: Vec<String>,
         /// The exit status that libvirt would get
         status: i32,
         /// What libvirt would get on standard error

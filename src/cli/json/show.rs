@@ -13,7 +13,7 @@ use super::value::Seconds;
 use crate::cli::history::command_line;
 use crate::cli::history::seen::Seen;
 use crate::observer::{CommandLine, UndoneSetup};
-use crate::record::form::{HookRegistration, Record, RecordOutcome, RunRecord};
+use crate::record::form::{HookRegistration, Record, RecordOutcome, RunRecord, WaitRecord};
 use crate::record::text::RecordText;
 use crate::run::left_rollback;
 
@@ -41,6 +41,8 @@ object! {
         sha256: Option<String>,
         /// The time from the beginning of the call to its start
         start_s: Option<Seconds>,
+        /// After how long it would have been ended: what was left of its own time limit and the call's; null where it has none, or wasn't started, and in records of 0.1.0
+        limit_s: Option<Seconds>,
         /// What it takes back, where it is an undo
         undo: Option<UndoneHook>,
     }
@@ -59,6 +61,20 @@ object! {
         shared_object: Option<String>,
     }
 
+    /// A wait for something that others held.
+    pub struct Wait {
+        /// The hook that waited; null for the call itself
+        hook: Option<String>,
+        /// The device, for an event of a device
+        device: Option<String>,
+        /// What it waited for, in words
+        reason: String,
+        /// The time from the beginning of the call to that of the wait
+        start_s: Seconds,
+        /// How long it waited
+        duration_s: Seconds,
+    }
+
     /// A complete execution.
     pub struct Show {
         ..call: Call,
@@ -70,6 +86,10 @@ object! {
         plan: Vec<PlannedHook>,
         /// The hooks that ran
         runs: Vec<KeptRun>,
+        /// What hooks, or the call itself, had to wait for before they could start
+        waits: Vec<Wait>,
+        /// Of an attempt of a detached hook: how long the job had waited in the queue, since it was queued or since the attempt before; null for other executions
+        waited_in_queue_s: Option<Seconds>,
         /// Notes of hookmux itself
         notes: Vec<Message>,
         /// What libvirt got on standard error
@@ -88,7 +108,7 @@ object! {
         later: Vec<Execution>,
         /// The hooks that run at this moment
         running: Vec<RunningHook>,
-        /// The id of a later retry in which everything succeeded that had failed
+        /// The id of a later retry in which everything succeeded that had failed; of an attempt of a detached hook also of the later attempt that did
         mended_by: Option<String>,
         /// What became of the hooks that it queued; null where it queued none
         detached: Option<DetachedState>,
@@ -107,6 +127,18 @@ impl From<&UndoneSetup> for UndoneHook {
             outcome: UndoOutcome::of(undo.is_done),
             interrupted: undo.is_again,
             shared_object: undo.set_up_for.clone(),
+        }
+    }
+}
+
+impl From<&WaitRecord> for Wait {
+    fn from(wait: &WaitRecord) -> Wait {
+        Wait {
+            hook: wait.hook.clone(),
+            device: wait.device.clone(),
+            reason: wait.reason.clone(),
+            start_s: Seconds::of_micros(wait.start_us),
+            duration_s: Seconds::of_micros(wait.duration_us),
         }
     }
 }
@@ -146,6 +178,7 @@ impl KeptRun {
             registration_sha256: registered.map(|registered| registered.sha256.clone()),
             sha256: None,
             start_s: None,
+            limit_s: None,
             undo: None,
         }
     }
@@ -175,6 +208,7 @@ impl KeptRun {
             command_line: command_line::line(kept, &record.body.arguments, true),
             sha256: kept.sha256.clone(),
             start_s: kept.start_us.map(Seconds::of_micros),
+            limit_s: kept.limit_us.map(Seconds::of_micros),
             undo: kept.undo.as_ref().map(UndoneHook::from),
             ..KeptRun::new(
                 run,
@@ -192,6 +226,7 @@ impl Show {
         later: &[Seen],
         job: Option<String>,
         passed_over: Vec<String>,
+        waited_in_queue_us: Option<u64>,
     ) -> Show {
         let Record { head, body } = record;
         let optional = |document: &Option<RecordText>| document.as_ref().map(text);
@@ -209,6 +244,8 @@ impl Show {
             daemon: body.daemon.clone(),
             plan: body.plan.iter().map(PlannedHook::from).collect(),
             runs,
+            waits: body.waits.iter().chain(&seen.progress.waits).map(Wait::from).collect(),
+            waited_in_queue_s: waited_in_queue_us.map(Seconds::of_micros),
             notes: Message::all(&body.notes),
             stderr: text(&body.stderr),
             document: optional(&body.document),

@@ -69,10 +69,26 @@ fn write_subcommands(
     Ok(())
 }
 
-fn page(command: clap::Command) -> anyhow::Result<Vec<u8>> {
-    let mut page = Vec::new();
-    Man::new(command).section("8").manual("hookmux").render(&mut page)?;
-    Ok(page)
+fn page(mut command: clap::Command) -> anyhow::Result<Vec<u8>> {
+    let mut roff = Vec::new();
+    let usage = command.render_usage().to_string();
+    let name = command.get_bin_name().unwrap_or_default().to_owned();
+    let has_subcommands = command.has_subcommands();
+    // the examples have a section of their own
+    let man = Man::new(command.after_help("")).section("8").manual("hookmux");
+    man.render_title(&mut roff)?;
+    man.render_name_section(&mut roff)?;
+    // clap_mangen's has each option, and none of their values
+    roff.extend(pages::synopsis(&name, &usage));
+    man.render_description_section(&mut roff)?;
+    man.render_options_section(&mut roff)?;
+    if has_subcommands {
+        man.render_subcommands_section(&mut roff)?;
+    }
+    let word = name.strip_prefix("hookmux ").unwrap_or_default();
+    let examples = help::EXAMPLES.iter().find(|(command, _)| *command == word);
+    roff.extend(pages::more_of_a_command(examples.map_or(&[], |(_, examples)| examples)));
+    Ok(roff)
 }
 
 fn write(directory: &Path, file: &str, page: &[u8]) -> anyhow::Result<()> {

@@ -2,9 +2,11 @@
 //! hookmux-hooks(7), and the sections of hookmux(8) that clap knows nothing of.
 
 use super::page::Page;
+use crate::cli::hooks::class_words;
 use crate::cli::hooks::events::EventLine;
 use crate::cli::hooks::variables::VARIABLES;
 use crate::config::keys::{Key, REGISTRATION, SETTINGS};
+use crate::libvirt::Class;
 
 /// The files of a host.
 const FILES: &[(&str, &str)] = &[
@@ -37,10 +39,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 /// Adds to hookmux(8) what isn't in the definition of the commands.
 pub(super) fn more_of_the_program(roff: &mut Vec<u8>, examples: &[(&str, &str)]) {
     let mut page = Page::more();
-    page.section("EXAMPLES");
-    for (line, what) in examples {
-        page.term(line, what);
-    }
+    add_examples(&mut page, examples);
     page.section("FILES");
     terms(&mut page, FILES);
     page.section("ENVIRONMENT");
@@ -64,6 +63,36 @@ pub(super) fn more_of_the_program(roff: &mut Vec<u8>, examples: &[(&str, &str)])
         "virsh(1)",
     ]);
     roff.extend(page.render());
+}
+
+/// Returns how a command is called: its name, and what clap says of its words.
+pub(super) fn synopsis(name: &str, usage: &str) -> Vec<u8> {
+    let mut page = Page::more();
+    page.section("SYNOPSIS");
+    for line in usage.trim_start_matches("Usage:").lines().map(str::trim) {
+        match line.strip_prefix(name) {
+            Some(words) => page.text(&format!("`{name}`{words}")),
+            None => page.text(line),
+        };
+    }
+    page.render()
+}
+
+/// Returns the end of a command's page.
+pub(super) fn more_of_a_command(examples: &[(&str, &str)]) -> Vec<u8> {
+    let mut page = Page::more();
+    if !examples.is_empty() {
+        add_examples(&mut page, examples);
+    }
+    page.see_also(&["hookmux(8)", "hookmux-hooks(7)"]);
+    page.render()
+}
+
+fn add_examples(page: &mut Page, examples: &[(&str, &str)]) {
+    page.section("EXAMPLES");
+    for (line, what) in examples {
+        page.term(line, what);
+    }
 }
 
 fn terms(page: &mut Page, terms: &[(&str, &str)]) {
@@ -127,10 +156,12 @@ pub(super) fn events(lines: &[EventLine<'_>]) -> Vec<u8> {
     page.section("DESCRIPTION");
     page.text(
         "Each call of libvirt's fires events; each event is a directory of scripts, or the `events` of a registration. \
-         The class says what a failure means: at a `gate` the operation is stopped; at a `live` call libvirt isn't told, \
-         as it would end the guest; at `notify` libvirt logs it. `hookmux events` shows which of them this host's \
-         libvirt fires.",
+         The class says what a failure means. `hookmux events` shows which events this host's libvirt fires.",
     );
+    page.section("CLASSES");
+    for class in [Class::Gate, Class::Live, Class::Notify] {
+        page.term(class.name(), class_words::meaning(class));
+    }
     page.section("EVENTS");
     for line in lines {
         page.term(line.event.name, &line.sentence());

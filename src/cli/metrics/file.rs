@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use crate::cli::usage;
 use crate::machine::files::{self, Rights};
 
 /// node_exporter runs as a user of its own.
@@ -16,12 +17,14 @@ const MODE: u32 = 0o644;
 /// # Errors
 /// There is no such directory, or something that isn't a file has its name.
 pub(super) fn check(path: &Path) -> anyhow::Result<()> {
-    let Some(name) = path.file_name() else { bail!("{} is no name of a file", path.display()) };
+    let Some(name) = path.file_name() else {
+        bail!(usage::wrong(format!("--write: {} is no name of a file", path.display())));
+    };
     if Path::new(name).extension().is_none_or(|extension| extension != "prom") {
-        bail!(
-            "{} isn't read by node_exporter: its textfile collector takes names that end in `.prom`",
+        bail!(usage::wrong(format!(
+            "--write: {} isn't read by node_exporter: its textfile collector takes names that end in `.prom`",
             path.display()
-        );
+        )));
     }
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => {}

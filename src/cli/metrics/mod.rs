@@ -91,7 +91,7 @@ fn collect(place: &CommandPlace, output: &mut Output) -> anyhow::Result<Families
     let entries = installed::all(&settings.hooks_dir);
 
     let mut all = Families::default();
-    of_host(&digest, &mut all);
+    of_host(&digest.value, &mut all);
     of_hooks(&hooks, &mut all);
     of_check(place, &mut all);
     of_entries(&settings.hooks_dir, &entries, &mut all);

@@ -3,6 +3,8 @@
 //! Source: the drivers' code of libvirt 9.0.0 and 11.3.0, compared with running daemons (qemu, lxc, network); for
 //! libxl and bhyve the code alone.
 
+use super::release_reason;
+use crate::cli::install::libvirt_version::LibvirtVersion;
 use crate::event::Origin;
 use crate::libvirt::Driver;
 
@@ -44,11 +46,13 @@ pub(super) enum Piece {
 use Piece::{Call, Ports, PortsGone};
 
 impl Piece {
-    /// Returns the call's words.
-    pub(super) fn words(self) -> String {
+    /// Returns the call's words, for a guest of this driver and as this libvirt makes it.
+    pub(super) fn words(self, driver: Driver, version: Option<LibvirtVersion>) -> String {
         match self {
-            Call(name, "") => name.to_owned(),
-            Call(name, reason) => format!("{name} ({reason})"),
+            Call(name, reason) => match release_reason::given(reason, driver, version) {
+                Some(reason) => format!("{name} ({reason})"),
+                None => name.to_owned(),
+            },
             Ports => "port-created of its networks".to_owned(),
             PortsGone => "port-deleted of its networks".to_owned(),
         }

@@ -26,7 +26,12 @@ pub(super) fn of(call: &Call, action: Option<Action>) -> Option<Consequence> {
         Operation::Prepare if matches!(driver, Driver::Libxl | Driver::Bhyve) => {
             over(refused(action), Vec::new())
         }
-        Operation::Prepare | Operation::Start => over(refused(action), ends("failed")),
+        // it has no port yet
+        Operation::Prepare => over(
+            refused(action),
+            vec![Piece::Call("stopped", ""), Piece::Call("release", "failed")],
+        ),
+        Operation::Start => over(refused(action), ends("failed")),
         Operation::Started => over(killed(action), ends("failed")),
         Operation::Migrate => over(refused(Some(Action::MigrateIn)), Vec::new()),
         // hookmux answers 0 here, and lets `prepare` fail: libvirt 11.3.0 would delete the save
@@ -133,8 +138,19 @@ mod tests {
         };
         let failed = "stopped, PortsGone, release failed";
         for (driver, operation, action, expected) in [
-            (Driver::Qemu, "prepare", Action::Start, format!("{failed}: the guest isn't started")),
-            (Driver::Lxc, "prepare", Action::Start, format!("{failed}: the guest isn't started")),
+            (
+                Driver::Qemu,
+                "prepare",
+                Action::Start,
+                "stopped, release failed: the guest isn't started".to_owned(),
+            ),
+            (
+                Driver::Lxc,
+                "prepare",
+                Action::Start,
+                "stopped, release failed: the guest isn't started".to_owned(),
+            ),
+            (Driver::Qemu, "start", Action::Start, format!("{failed}: the guest isn't started")),
             (Driver::Libxl, "prepare", Action::Start, ": the guest isn't started".to_owned()),
             (Driver::Libxl, "start", Action::Start, format!("{failed}: the guest isn't started")),
             (

@@ -36,7 +36,7 @@ pub(super) fn run(
     let asked = Asked {
         before: &["plan"],
         behind: arguments.second.as_ref(),
-        way_out: Some("--unknown plans for it all the same"),
+        way_out: Some("--unknown plans for it anyway"),
     };
     let found = find(place, &loaded.settings, &guests, arguments, &asked)?;
     let driver = found.as_ref().map_or(arguments.driver.unwrap_or(Driver::Qemu), |it| it.driver);

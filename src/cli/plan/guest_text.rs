@@ -143,15 +143,20 @@ fn call_node(call: &CallOfAction, part: &PlannedAction, driver: Driver) -> Node 
     if call.is_after_failure {
         title.push_str(", because of the failure");
     }
-    let mut below = step_nodes(call);
+    let undo = |hook: &String, words: &str| {
+        Node::leaf(Tone::Plain, format!("{}: {words}", undo::label_of(hook)))
+    };
+    let first = call.undos.first.iter();
+    let mut below: Vec<Node> =
+        first.map(|hook| undo(hook, "runs first, as it is still owed")).collect();
+    below.extend(step_nodes(call));
     below.extend(
         planned
             .rollbacks()
             .iter()
             .map(|hook| Node::leaf(Tone::Warning, format!("{}: runs", rollback_label(hook)))),
     );
-    let undos = call.undos.iter().map(|hook| format!("{}: runs", undo::label_of(hook)));
-    below.extend(undos.map(|words| Node::leaf(Tone::Plain, words)));
+    below.extend(call.undos.last.iter().map(|hook| undo(hook, "runs")));
     if planned.would_fail() && libvirts.operation() == Operation::Restore {
         let words = consequence::of(libvirts, Some(part.action)).map(|it| it.words);
         let words = words.unwrap_or_default();

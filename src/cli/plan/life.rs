@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::actions::{Action, Course, Piece};
 use super::consequence;
-use super::planned_call::{CallSpec, PlanHost, PlannedCall};
+use super::planned_call::{CallSpec, CallUndos, PlanHost, PlannedCall};
 use super::ports::{self, Port};
+use super::release_reason;
 use crate::cli::guests::Guests;
 use crate::cli::install::libvirt_version::{self, LibvirtVersion};
 use crate::document::facts::DocumentFacts;
@@ -71,8 +72,8 @@ pub(super) struct CallOfAction {
     pub is_after_failure: bool,
     /// Whether it fails only because of `--fail`.
     pub is_asked: bool,
-    /// The hooks whose undo it runs, in this order.
-    pub undos: Vec<String>,
+    /// The hooks whose undo it runs.
+    pub undos: CallUndos,
 }
 
 impl CallOfAction {
@@ -244,7 +245,7 @@ impl<'a> LifePlanner<'a> {
         pieces: &mut VecDeque<Piece>,
         target: Target,
         name: &str,
-        reason: &str,
+        reason: &'static str,
     ) -> anyhow::Result<()> {
         let action = progress.result.action;
         let call = self.call(progress, target, name, reason);
@@ -271,20 +272,24 @@ impl<'a> LifePlanner<'a> {
             Target::Port(_) => None,
         };
         let planned = PlannedCall::of(self.host, CallSpec { call, document, origin, held })?;
-        let (is_failure, is_running) = (planned.would_fail(), self.is_running());
+        let is_failure = planned.would_fail();
         let consequence = consequence::of(&planned.call, Some(action)).filter(|_| is_failure);
         let owner = match target {
             Target::Object => SetUpOwner::Object,
             Target::Port(index) => SetUpOwner::Port(index),
         };
         progress.set_up.add(owner, planned.set_up());
-        let undos = match Moment::of(&planned.call) {
-            Moment::Ends => self.taken_back(progress, owner, &planned),
-            _ if planned.undoes_its_own() => progress.set_up.take(owner),
-            // of a guest that runs, the ledger is about this life
-            Moment::Begins if !is_running && !action.needs_running() => planned.owed.clone(),
-            Moment::Begins => Vec::new(),
-            Moment::Arrives | Moment::Lives => Vec::new(),
+        let undos = CallUndos {
+            first: match Moment::of(&planned.call) {
+                // where an end comes before it, that has taken everything back
+                Moment::Begins if !action.needs_running() => planned.owed.clone(),
+                Moment::Begins | Moment::Arrives | Moment::Lives | Moment::Ends => Vec::new(),
+            },
+            last: match Moment::of(&planned.call) {
+                Moment::Ends => self.taken_back(progress, owner, &planned),
+                _ if planned.undoes_its_own() => progress.set_up.take(owner),
+                Moment::Begins | Moment::Arrives | Moment::Lives => Vec::new(),
+            },
         };
         if let (Target::Port(index), false) = (target, is_failure) {
             if let Some((_, is_there)) = progress.ports.get_mut(index) {
@@ -321,7 +326,7 @@ impl<'a> LifePlanner<'a> {
         owed.chain(progress.set_up.take(owner)).collect()
     }
 
-    fn call(&self, progress: &Progress, target: Target, name: &str, reason: &str) -> Call {
+    fn call(&self, progress: &Progress, target: Target, name: &str, reason: &'static str) -> Call {
         let (driver, object) = match target {
             Target::Object => (self.subject.driver, self.subject.name.clone()),
             Target::Port(index) => {
@@ -334,15 +339,7 @@ impl<'a> LifePlanner<'a> {
             .find(|row| row.drivers.contains(&driver) && row.name == name)
             .and_then(|row| row.sub)
             .unwrap_or("-");
-        let extra = match reason {
-            "" => "-",
-            // these drivers pass none
-            _ if matches!(driver, Driver::Libxl | Driver::Bhyve) => "-",
-            _ if self.version.is_some_and(|version| version < libvirt_version::RELEASE_REASON) => {
-                "-"
-            }
-            reason => reason,
-        };
+        let extra = release_reason::given(reason, driver, self.version).unwrap_or("-");
         Call::new(driver, vec![object, name.into(), sub.into(), extra.into()])
     }
 

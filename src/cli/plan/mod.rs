@@ -11,6 +11,7 @@ pub(crate) mod known;
 mod life;
 mod planned_call;
 mod ports;
+mod release_reason;
 mod single_call;
 mod tree;
 mod words;

@@ -67,7 +67,8 @@ pub(super) struct PlannedCall {
     pub facts: DocumentFacts,
     pub events: Vec<Event>,
     pub steps: Vec<Step>,
-    /// The hooks whose undo it runs, as the ledger has them now.
+    /// The hooks whose undo it runs, as the ledger has them now: at the beginning of a life before its own hooks, at the
+    /// end behind them.
     pub owed: Vec<String>,
     /// The exit status that libvirt gets, and the text.
     pub status: i32,
@@ -216,6 +217,15 @@ impl PlannedCall {
         let lines = self.stderr.lines().map(|line| line.strip_prefix("hookmux: ").unwrap_or(line));
         lines.collect::<Vec<_>>().join("; ")
     }
+}
+
+/// The hooks whose undo a call runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CallUndos {
+    /// Those that run before the call's own hooks: what an earlier life still owes.
+    pub first: Vec<String>,
+    /// Those that run behind them.
+    pub last: Vec<String>,
 }
 
 /// Returns the label of a hook's rollback or undo, as records have them.

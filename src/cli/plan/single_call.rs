@@ -5,16 +5,18 @@ use std::ffi::OsString;
 use super::consequence;
 use super::failing::FailingHooks;
 use super::known;
-use super::planned_call::{CallSpec, PlanHost, PlannedCall};
+use super::planned_call::{CallSpec, CallUndos, PlanHost, PlannedCall};
 use super::words;
 use crate::cli::args::{CallArgs, Format, PlanArgs};
 use crate::cli::hooks::described_call;
+use crate::cli::install::libvirt_version;
 use crate::cli::json;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::{CommandEnd, CommandPlace, usage};
-use crate::config::suggest::suggest;
+use crate::config::suggest::suggestion;
 use crate::libvirt::{Driver, Operation};
 use crate::plan::Decision;
+use crate::undo::moment::Moment;
 
 pub(super) fn run(
     place: &CommandPlace,
@@ -29,10 +31,10 @@ pub(super) fn run(
     let Some(driver) = Driver::from_name(driver) else {
         let names = Driver::ALL.map(Driver::name);
         let word = driver.to_string_lossy();
-        let hint = suggest(&word, names);
         return Err(usage::wrong(format!(
-            "`{word}` is not a driver: libvirt's hook drivers are {}; {hint}",
-            names.join(", ")
+            "`{word}` is not a driver: libvirt's hook drivers are {}{}",
+            names.join(", "),
+            suggestion(&word, names)
         )));
     };
     let call = CallArgs {
@@ -49,7 +51,7 @@ pub(super) fn run(
         let unknown =
             known::unknown(place, &described.loaded.settings, ("plan", &call), &described.call)?;
         if let Some(unknown) = unknown {
-            return Err(usage::wrong(unknown.with_way_out("--unknown plans it all the same")));
+            return Err(usage::wrong(unknown.with_way_out("--unknown plans it anyway")));
         }
     }
     let failing = FailingHooks::new(&arguments.fail);
@@ -62,12 +64,7 @@ pub(super) fn run(
     };
     let mut planned = PlannedCall::of(&host, spec)?;
     planned.notes.extend(host.failing.finish()?);
-    let set_up = planned.set_up();
-    // what it has set up itself is taken back first
-    let undos: Vec<String> = match planned.undoes_its_own() {
-        true => set_up.into_iter().rev().chain(planned.owed.clone()).collect(),
-        false => planned.owed.clone(),
-    };
+    let undos = undos(&planned);
     let consequence = consequence::of(&planned.call, None).filter(|_| planned.would_fail());
     let outcome = consequence.as_ref().map(|consequence| consequence.words);
     let settings = &described.loaded.settings;
@@ -91,7 +88,9 @@ pub(super) fn run(
         };
         output.toned(Tone::Bad, &told);
         output.line(&format!("So {}.", consequence.words));
-        let next: Vec<String> = consequence.next.iter().map(|piece| piece.words()).collect();
+        let version = libvirt_version::of_host_below(&arguments.root);
+        let next = consequence.next.iter().map(|piece| piece.words(driver, version));
+        let next: Vec<String> = next.collect();
         if !next.is_empty() {
             output.line(&format!("It calls then: {}.", next.join(", ")));
         }
@@ -102,7 +101,24 @@ pub(super) fn run(
     Ok(end)
 }
 
-fn show(planned: &PlannedCall, undos: &[String], output: &mut Output) {
+/// Returns the hooks whose undo the call runs.
+fn undos(planned: &PlannedCall) -> CallUndos {
+    let owed = planned.owed.clone();
+    let (first, mut last) = match Moment::of(&planned.call) {
+        Moment::Begins => (owed, Vec::new()),
+        Moment::Arrives | Moment::Lives | Moment::Ends => (Vec::new(), owed),
+    };
+    if planned.undoes_its_own() {
+        last.extend(planned.set_up().into_iter().rev());
+    }
+    CallUndos { first, last }
+}
+
+fn show(planned: &PlannedCall, undos: &CallUndos, output: &mut Output) {
+    if !undos.first.is_empty() {
+        let hooks = undos.first.join(", ");
+        output.line(&format!("It first takes back what an earlier life still owes: {hooks}."));
+    }
     if planned.steps.is_empty() {
         output.line("No hook for this call.");
     } else {
@@ -128,7 +144,8 @@ fn show(planned: &PlannedCall, undos: &[String], output: &mut Output) {
     if !rollbacks.is_empty() {
         output.line(&format!("Rolled back then: {}.", rollbacks.join(", ")));
     }
-    if !undos.is_empty() {
-        output.line(&format!("It then takes back what these have set up: {}.", undos.join(", ")));
+    if !undos.last.is_empty() {
+        let hooks = undos.last.join(", ");
+        output.line(&format!("It then takes back what these have set up: {hooks}."));
     }
 }

@@ -1,6 +1,6 @@
 //! How the steps of a call are said, to people and to programs.
 
-use super::planned_call::PlannedCall;
+use super::planned_call::{CallUndos, PlannedCall};
 use crate::cli::json;
 use crate::cli::json::message::Message;
 use crate::cli::json::plan::{PlannedEvent, PlannedHook};
@@ -53,10 +53,10 @@ pub(super) fn name(step: &Step) -> &str {
     name.filter(|_| !event.is_empty()).unwrap_or(label)
 }
 
-/// Describes a call for programs. `undos` are the hooks whose undo it runs.
+/// Describes a call for programs.
 pub(super) fn json(
     planned: &PlannedCall,
-    undos: &[String],
+    undos: &CallUndos,
     outcome: Option<&str>,
     settings: &Settings,
 ) -> json::plan::PlannedCall {
@@ -82,7 +82,8 @@ pub(super) fn json(
         events: events.collect(),
         steps: planned.steps.iter().map(|step| json_step(step, planned, &mut position)).collect(),
         rollbacks: planned.rollbacks(),
-        undos: undos.to_vec(),
+        undos: undos.first.iter().chain(&undos.last).cloned().collect(),
+        undos_first: undos.first.clone(),
         status: planned.status,
         stderr: planned.stderr.clone(),
         outcome: outcome.map(str::to_owned),

@@ -19,19 +19,26 @@ use crate::registry::RegistrationFile;
 use crate::trust::Trust;
 use collect::{
     AddSource, Checked, Collector, ContribRegistration, EntrySource, NewFile, NewRegistrations,
-    add_source,
+    add_source, program_alone,
 };
 use draft_checks::DraftChecker;
 
 pub(super) mod collect;
 pub(super) mod draft_checks;
-mod options;
+pub(super) mod options;
 
 pub(crate) fn run(
     place: &CommandPlace,
     arguments: &AddArgs,
     output: &mut Output,
 ) -> anyhow::Result<CommandEnd> {
+    let alone = program_alone(arguments).map(|path| AddArgs {
+        what: "script".into(),
+        reference: Some(path.to_path_buf()),
+        ..arguments.clone()
+    });
+    let is_script_typed = alone.is_none();
+    let arguments = alone.as_ref().unwrap_or(arguments);
     let source = add_source(arguments)?;
     let settings = registry::settings(place, output)?;
     let user = place.surroundings.user;
@@ -39,6 +46,7 @@ pub(crate) fn run(
         place,
         settings: &settings,
         arguments,
+        is_script_typed,
         source: EntrySource::of(arguments),
         trust: Trust::new(user),
         warnings: Vec::new(),
@@ -115,7 +123,7 @@ pub(crate) fn run(
 /// Prepares several files: all of them, or every mistake.
 fn several(context: &DraftContext<'_>, files: &[NewFile]) -> Checked<Vec<Draft>> {
     let (mut drafts, mut problems) = (Vec::<Draft>::new(), Vec::new());
-    for NewFile { source, text, name } in files {
+    for NewFile { source, text, mode, name } in files {
         let made = context.draft_file(source, text, name, false, &drafts);
         let made = made.map_err(|diagnostic| diagnostic.to_string());
         let is_second = drafts.iter().any(|draft| draft.name == *name);
@@ -124,7 +132,7 @@ fn several(context: &DraftContext<'_>, files: &[NewFile]) -> Checked<Vec<Draft>>
                 let message = format!("{}: another file has the same name", source.display());
                 problems.push(DescriptionProblem { entry: None, key: None, message });
             }
-            Ok(draft) => drafts.push(draft),
+            Ok(draft) => drafts.push(Draft { mode: *mode, ..draft }),
             Err(message) => {
                 problems.push(DescriptionProblem { entry: None, key: None, message });
             }
@@ -154,12 +162,12 @@ impl AddCommand<'_> {
             header: draft::header(&[]),
         };
         match new {
-            NewRegistrations::File(NewFile { source, text, name }) => {
+            NewRegistrations::File(NewFile { source, text, mode, name }) => {
                 let is_named = self.arguments.options.name.is_some();
                 let draft = context
                     .draft_file(&source, &text, &name, is_named, &[])
                     .map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
-                Ok(Ok(vec![draft]))
+                Ok(Ok(vec![Draft { mode, ..draft }]))
             }
             NewRegistrations::Files(files) => Ok(several(&context, &files)),
             NewRegistrations::Contrib(_, found) => {
@@ -189,7 +197,7 @@ impl AddCommand<'_> {
         let runs = if names.len() == 1 { "it runs" } else { "they run" };
         let who = if user == 0 { "root" } else { "the user of libvirt's daemon" };
         let words = format!(
-            "{}: escalateprivs isn't given, and {runs} as {who} here all the same; \
+            "{}: escalateprivs isn't given, and {runs} as {who} here anyway; \
              to run it as nobody, give escalateprivs 0 (run_as: nobody)",
             names.join(", ")
         );

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::yaml_edit;
-use crate::config::Registration;
+use super::absolute;
 use crate::config::registration::{EXTENSION, MAX_REGISTRATION_BYTES};
 use crate::config::suggest::suggest_or;
 use crate::machine::files;
@@ -17,8 +16,6 @@ const BELOW_PREFIX: &str = "share/hookmux/contrib/hooks";
 const PREFIX: &str = "contrib/";
 const README: &str = "README.md";
 const METADATA: &str = "metadata.xml";
-/// The keys that name programs and files. Relative ones are below the hook's own directory.
-const PATH_KEYS: [&str; 5] = ["command", "check", "rollback", "undo", "environment_file"];
 
 /// A ready-made hook.
 pub(crate) struct ContribHook {
@@ -130,33 +127,10 @@ fn first_sentence(text: &str) -> Option<String> {
 /// Returns the text of a registration for `hooks.d`: as it is written, with absolute paths.
 ///
 /// # Errors
-/// It is no registration, or a path can't be made absolute by a small change.
+/// As [`absolute::text`].
 pub(crate) fn text(source: &Path, text: &str, hooks_dir: &Path) -> anyhow::Result<String> {
     let directory = source.parent().unwrap_or(Path::new("/"));
-    let parse = |text: &str, root: &Path| Registration::parse(source, root, text);
-    let meant = parse(text, directory).map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))?;
-    let meant = serde_json::to_value(&meant)?;
-    let mut text = text.to_owned();
-    for key in PATH_KEYS {
-        let has_meaning = |text: &str| {
-            let read = parse(text, hooks_dir).ok().and_then(|it| serde_json::to_value(it).ok());
-            read.is_some_and(|read| read.get(key) == meant.get(key))
-        };
-        let program = match meant.get(key) {
-            Some(serde_json::Value::Array(words)) => words.first(),
-            word => word,
-        };
-        let Some(program) = program.filter(|_| !has_meaning(&text)) else { continue };
-        // alone, or as the first word of a list
-        let changed = [format!("{program}"), format!("[{program}")]
-            .iter()
-            .find_map(|value| yaml_edit::set(&text, key, value, &has_meaning));
-        let Some(changed) = changed else {
-            bail!("{}: `{key}` has to be a path, or a list on one line", source.display());
-        };
-        text = changed;
-    }
-    Ok(text)
+    absolute::text(source, text, directory, hooks_dir)
 }
 
 #[cfg(test)]
@@ -187,7 +161,9 @@ mod tests {
         ] {
             assert_eq!(absolute(&format!("{events}{given}")), Ok(format!("{events}{wanted}")));
         }
-        let why = absolute(&format!("{events}command:\n- x\n- start\n")).unwrap_err();
+        let several = absolute(&format!("{events}command:\n- x\n- start\n"));
+        assert_eq!(several, Ok(format!("{events}command:\n- /c/x y/x\n- start\n")));
+        let why = absolute(&format!("{events}command:\n- \"\\u0078\"\n- start\n")).unwrap_err();
         assert_eq!(why, "/c/x y/x.yaml: `command` has to be a path, or a list on one line");
         assert!(absolute("events: before_vm_start\n").is_err());
     }

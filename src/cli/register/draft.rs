@@ -13,6 +13,9 @@ use crate::config::triggers::Triggers;
 use crate::config::{Diagnostic, Registration, yaml};
 use crate::machine::sanitize;
 
+/// The mode of a registration, where nothing says that fewer may read it.
+pub(crate) const FILE_MODE: u32 = 0o644;
+
 /// A file of `hooks.d` that isn't written yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
@@ -21,6 +24,8 @@ pub(crate) struct Draft {
     pub is_named: bool,
     pub path: PathBuf,
     pub text: String,
+    /// The mode that its file gets, unless one that fewer can read is there.
+    pub mode: u32,
     pub registration: Registration,
     /// Whether it is in cPanel's words and says nothing of root's rights.
     pub is_unescalated: bool,
@@ -90,6 +95,7 @@ impl DraftContext<'_> {
                         is_named,
                         path,
                         text,
+                        mode: FILE_MODE,
                         registration,
                         is_unescalated,
                         given,
@@ -146,6 +152,7 @@ impl DraftContext<'_> {
             is_named,
             path,
             text,
+            mode: FILE_MODE,
             registration,
             is_unescalated: false,
             given: Some(given),

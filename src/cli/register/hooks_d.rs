@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::draft::Draft;
-use crate::config::registration::{DIRECTORY, MAX_REGISTRATION_BYTES};
+use super::draft::{Draft, FILE_MODE};
+use crate::config::registration::DIRECTORY;
 use crate::machine::files::{self, Rights};
 use crate::machine::locks::{self, FileLock};
 use crate::registry::LOCK_NAME;
@@ -18,7 +18,8 @@ use crate::registry::LOCK_NAME;
 /// How long somebody else's change is waited for.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-const FILE_MODE: u32 = 0o644;
+/// The largest file that is replaced. It needn't be a registration.
+const MAX_REPLACED_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Held while registrations change. Readers need none.
 #[derive(Debug)]
@@ -56,22 +57,44 @@ pub(crate) fn lock(hooks_dir: &Path) -> anyhow::Result<RegistryLock> {
     })
 }
 
+/// A text for a file.
+pub(crate) struct NewText<'a> {
+    pub path: &'a Path,
+    pub text: &'a str,
+    /// What `chmod(2)` takes, where no file is there, or one that more can read.
+    pub mode: u32,
+}
+
 /// Writes all drafts, or none.
 ///
 /// # Errors
-/// As of `open(2)`, `write(2)` and `rename(2)`; what was there before is there again.
+/// As [`replace_all`].
 pub(crate) fn write_all(_lock: &RegistryLock, drafts: &[&Draft]) -> anyhow::Result<()> {
+    let texts: Vec<NewText<'_>> = drafts
+        .iter()
+        .map(|draft| NewText { path: &draft.path, text: &draft.text, mode: draft.mode })
+        .collect();
+    replace_all(&texts)
+}
+
+/// Writes all texts, or none.
+///
+/// # Errors
+/// As of `open(2)`, `write(2)` and `rename(2)`; what was there before is there again.
+pub(crate) fn replace_all(texts: &[NewText<'_>]) -> anyhow::Result<()> {
     let mut done: Vec<(&Path, PreviousContent)> = Vec::new();
-    for draft in drafts {
-        let before = PreviousContent::of(&draft.path);
-        match replace(&draft.path, draft.text.as_bytes(), None) {
-            Ok(()) => done.push((&draft.path, before)),
+    for NewText { path, text, mode } in texts {
+        let replaced = PreviousContent::of(path).and_then(|before| {
+            replace_as(path, text.as_bytes(), before.rights(*mode)).map(|()| before)
+        });
+        match replaced {
+            Ok(before) => done.push((path, before)),
             Err(error) => {
                 for (path, before) in done.into_iter().rev() {
                     before.put_back(path);
                 }
                 return Err(error).with_context(|| {
-                    format!("{} can't be written; nothing was changed", draft.path.display())
+                    format!("{} can't be written; nothing was changed", path.display())
                 });
             }
         }
@@ -87,14 +110,30 @@ enum PreviousContent {
 }
 
 impl PreviousContent {
-    fn of(path: &Path) -> PreviousContent {
-        if let Ok(target) = fs::read_link(path) {
-            return PreviousContent::Link(target);
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// It can't be read, so that it could not be put back either.
+    fn of(path: &Path) -> io::Result<PreviousContent> {
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(PreviousContent::Nothing),
+            Err(error) => Err(error),
+            Ok(found) if found.is_symlink() => fs::read_link(path).map(PreviousContent::Link),
+            Ok(found) => {
+                let bytes = files::read_regular(path, MAX_REPLACED_BYTES)?;
+                Ok(PreviousContent::File(bytes, found))
+            }
         }
-        match (files::read_regular(path, MAX_REGISTRATION_BYTES), fs::metadata(path)) {
-            (Ok(bytes), Ok(metadata)) => PreviousContent::File(bytes, metadata),
-            _ => PreviousContent::Nothing,
-        }
+    }
+
+    /// Returns the rights of what is put in its place: those of a file, but that nobody else owns it or may write to
+    /// it, and that no more can read it than the given mode says.
+    fn rights(&self, mode: u32) -> Rights {
+        let mode = mode & FILE_MODE;
+        let PreviousContent::File(_, before) = self else { return Rights { owner: None, mode } };
+        let is_own = before.uid() == nix::unistd::geteuid().as_raw();
+        let owner = Rights::of(before).owner.filter(|_| is_own);
+        Rights { owner, mode: before.mode() & mode }
     }
 
     /// As well as it can be done: this is the way back from a failure.
@@ -104,7 +143,7 @@ impl PreviousContent {
             PreviousContent::Link(target) => {
                 files::remove(path).and_then(|()| symlink(target, path))
             }
-            PreviousContent::File(bytes, metadata) => replace(path, &bytes, Some(&metadata)),
+            PreviousContent::File(bytes, metadata) => replace(path, &bytes, &metadata),
         };
     }
 }
@@ -117,7 +156,7 @@ pub(crate) fn rewrite(_lock: &RegistryLock, path: &Path, text: &str) -> anyhow::
     let write = || {
         let target = fs::canonicalize(path)?;
         let metadata = fs::metadata(&target)?;
-        replace(&target, text.as_bytes(), Some(&metadata))
+        replace(&target, text.as_bytes(), &metadata)
     };
     write().with_context(|| format!("{} can't be written", path.display()))
 }
@@ -138,16 +177,17 @@ pub(crate) fn remove(_lock: &RegistryLock, path: &Path) -> anyhow::Result<()> {
     fs::remove_file(path).with_context(|| format!("{} can't be removed", path.display()))
 }
 
+/// Replaces a file as [`replace_as`] does, with mode and owner of another.
+fn replace(path: &Path, bytes: &[u8], like: &Metadata) -> io::Result<()> {
+    replace_as(path, bytes, Rights { mode: like.mode() & 0o777, ..Rights::of(like) })
+}
+
 /// Replaces a file: readers find the old one or the new one. The temporary name begins with a dot, so that
 /// nobody takes it for a registration.
-fn replace(path: &Path, bytes: &[u8], like: Option<&Metadata>) -> io::Result<()> {
+fn replace_as(path: &Path, bytes: &[u8], rights: Rights) -> io::Result<()> {
     let mut name = std::ffi::OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     let temporary = files::temporary(&path.with_file_name(name));
-    let rights = like.map_or(Rights { owner: None, mode: FILE_MODE }, |like| Rights {
-        mode: like.mode() & 0o777,
-        ..Rights::of(like)
-    });
     files::replace_durably(&temporary, path, bytes, rights)
 }
 
@@ -164,7 +204,16 @@ mod tests {
         let registration =
             Registration::parse(&path, Path::new("/h"), "events: '*'\ncommand: /x\n").unwrap();
         let (name, text) = ("x".to_owned(), text.to_owned());
-        Draft { name, is_named: true, path, text, registration, is_unescalated: false, given: None }
+        Draft {
+            name,
+            is_named: true,
+            path,
+            text,
+            mode: FILE_MODE,
+            registration,
+            is_unescalated: false,
+            given: None,
+        }
     }
 
     #[test]
@@ -188,6 +237,12 @@ mod tests {
         }
         let left: Vec<_> = fs::read_dir(place("")).unwrap().flatten().collect();
         assert_eq!(left.len(), 5, "{left:?}");
+        // what could not be put back isn't replaced
+        fs::File::create(place("new")).unwrap().set_len(MAX_REPLACED_BYTES + 1).unwrap();
+        let drafts = ["old", "new", "taken"].map(|name| draft(place(name), "other"));
+        write_all(&lock, &drafts.each_ref()).unwrap_err();
+        assert_eq!(fs::metadata(place("new")).unwrap().len(), MAX_REPLACED_BYTES + 1);
+        assert_eq!(fs::read_to_string(place("old")).unwrap(), "text");
     }
 
     #[test]

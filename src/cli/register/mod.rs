@@ -1,6 +1,7 @@
 //! Changes the registry: `add` with the descriptions of scripts and modules, `delete`, and the small edits
 //! of `enable` and `disable`.
 
+pub(crate) mod absolute;
 pub(crate) mod add;
 pub(crate) mod ask;
 pub(crate) mod contrib;

@@ -7,8 +7,10 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use serde_json::{Map, Value};
 
 use super::add::draft_checks::DraftChecker;
+use super::add::options::conditions;
 use super::draft::{self, Draft, DraftContext};
 use super::{hooks_d, registry, translate};
 use crate::cli::args::{Format, NewArgs};
@@ -21,7 +23,7 @@ use crate::cli::output::{Output, Tone};
 use crate::cli::parse_error;
 use crate::cli::remark::Remark;
 use crate::cli::{CommandEnd, CommandPlace, pattern, usage};
-use crate::command::{self, Fix};
+use crate::command::Fix;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::registry::RegistrationFile;
 use crate::repair::{OwnPaths, RepairTarget};
@@ -53,7 +55,8 @@ pub(crate) fn run(
         user,
         arguments,
         moment: HookMoment::of(&arguments.event),
-        is_registered: arguments.registered || arguments.undo,
+        is_registered: arguments.registered || arguments.undo || !arguments.when.is_empty(),
+        when: conditions(&arguments.when).map_err(usage::wrong)?,
     };
     if arguments.undo {
         command.check_undo()?;
@@ -118,6 +121,8 @@ struct NewCommand<'a> {
     arguments: &'a NewArgs,
     moment: HookMoment,
     is_registered: bool,
+    /// `when` of its registration.
+    when: Map<String, Value>,
 }
 
 impl NewCommand<'_> {
@@ -180,13 +185,15 @@ impl NewCommand<'_> {
         };
         let path = context.place(name);
         if let Some(known) = registry::find(sources, name).first() {
-            bail!(taken(&format!("`{name}` is a registration already"), &known.path));
+            let words = format!("`{name}` is a registration already ({})", known.path.display());
+            bail!(taken(&words, self.edit(name)));
         }
         if path.symlink_metadata().is_ok() {
-            bail!(taken(&format!("there is {} already", path.display()), &path));
+            let words = format!("there is {} already", path.display());
+            bail!(taken(&words, Fix::edit(&path, None)));
         }
         let script = format!("{SCRIPTS}/{name}");
-        let text = registration::text(&script, &self.moment, self.undo_key());
+        let text = registration::text(&script, &self.moment, self.undo_key(), &self.when);
         let draft = context.draft_file(&path, &text, name, true, &[]);
         draft.map_err(|diagnostic| anyhow::anyhow!("{diagnostic}"))
     }
@@ -195,7 +202,8 @@ impl NewCommand<'_> {
     fn check_free(&self, script: &Path) -> anyhow::Result<()> {
         let name = &self.arguments.name;
         if script.symlink_metadata().is_ok() {
-            bail!(taken(&format!("there is {} already", script.display()), script));
+            let words = format!("there is {} already", script.display());
+            bail!(taken(&words, self.edit_script(script)));
         }
         if self.is_registered {
             return Ok(());
@@ -246,17 +254,37 @@ impl NewCommand<'_> {
     }
 
     /// Returns what to do next.
-    fn next(&self, script: &Path, draft: Option<&Draft>) -> [(&'static str, Fix); 3] {
-        let files = std::iter::once(script).chain(draft.map(|draft| draft.path.as_path()));
-        let files = files.map(command::quoted).collect::<Vec<_>>().join(" ");
-        let edit = Fix::from(format!("\"${{EDITOR:-vi}}\" {files}"));
-        [("edit it", edit), ("would it run?", self.call("plan")), ("run it", self.call("run"))]
+    fn next(&self, script: &Path, draft: Option<&Draft>) -> Vec<(&'static str, Fix)> {
+        let mut next = match draft {
+            None => vec![("edit it", self.edit_script(script))],
+            Some(draft) => vec![
+                ("edit it", self.edit_script(script)),
+                ("and when it runs", self.edit(&draft.name)),
+            ],
+        };
+        next.extend([("would it run?", self.call("plan")), ("run it", self.call("run"))]);
+        next
+    }
+
+    /// Returns the command that edits a hook.
+    fn edit(&self, name: &str) -> Fix {
+        Fix::hookmux(&self.settings.hooks_dir, &["edit", name])
+    }
+
+    /// Returns the command that edits a script. One that a registration names isn't known to `hookmux edit`.
+    fn edit_script(&self, script: &Path) -> Fix {
+        let NewArgs { event, name, .. } = self.arguments;
+        match self.is_registered {
+            true => Fix::edit(script, None),
+            false => self.edit(&format!("{event}/{name}")),
+        }
     }
 
     /// Returns a command that makes a call of this event. A person has to put a name into it, but not for the daemon.
     fn call(&self, action: &str) -> Fix {
         let mut words: Vec<String> =
             std::iter::once(action.to_owned()).chain(self.moment.call_words()).collect();
+        let is_named = self.name_it(&mut words);
         // of an operation that this version doesn't know, it is asked on purpose
         if action == "plan" && self.arguments.event.starts_with("on_") {
             words.push("--unknown".to_owned());
@@ -264,10 +292,25 @@ impl NewCommand<'_> {
         let fix = Fix::hookmux(&self.settings.hooks_dir, &words);
         match self.moment.subject {
             Subject::Daemon => fix,
-            Subject::Network | Subject::Port => Fix::from(fix.text),
-            Subject::Guest | Subject::Device => {
-                Fix::from(format!("virsh dumpxml GUEST | {} --xml -", fix.text))
+            _ if is_named => fix,
+            _ => Fix::from(fix.text),
+        }
+    }
+
+    /// Writes the name that `--when` gives into a call, if it is one and no pattern.
+    fn name_it(&self, words: &mut [String]) -> bool {
+        let Some([Value::String(name)]) =
+            self.when.get("name").and_then(Value::as_array).map(Vec::as_slice)
+        else {
+            return false;
+        };
+        let place = words.iter_mut().find(|word| ["GUEST", "NETWORK"].contains(&word.as_str()));
+        match place {
+            Some(place) if !name.contains(['*', '?', '[', '!']) => {
+                place.clone_from(name);
+                true
             }
+            _ => false,
         }
     }
 
@@ -320,15 +363,15 @@ impl NewCommand<'_> {
             output.line("nothing was made: --dry-run");
             return;
         }
+        let width = next.iter().map(|(words, _)| words.len()).max().unwrap_or_default();
         for (words, fix) in &next {
-            output.line(&format!("  {words:13}  {fix}"));
+            output.line(&format!("  {words:width$}  {fix}"));
         }
     }
 }
 
 /// Says that something is there already, and how to edit it.
-fn taken(words: &str, path: &Path) -> Remark {
-    let fix = Fix::edit(path, None);
+fn taken(words: &str, fix: Fix) -> Remark {
     Remark::with_fix(
         format!("{words}, and isn't replaced: choose another name, or edit it: {fix}"),
         fix,

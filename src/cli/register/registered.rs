@@ -1,10 +1,9 @@
 //! Describes a registration for people, in `add` and `list`.
 
-use crate::cli::register::module;
+use crate::cli::register::{module, whom};
 use crate::config::Registration;
 use crate::config::registration::{
     self, CallStyle, FailurePolicy, Mode, OwnTimeout, ResourceLimits, ResultKind, RunAs, StdinKind,
-    When,
 };
 
 /// Returns the events and the calls as the file has them.
@@ -48,8 +47,7 @@ fn value(registration: &Registration, key: &str) -> Option<String> {
         "weight" => Some(registration.weight.to_string()),
         "check" => registration.check.as_deref().and_then(program),
         "rollback" => registration.rollback.as_deref().and_then(program),
-        "when" => (registration.when != When::default())
-            .then(|| serde_json::to_string(&registration.when).unwrap_or_default()),
+        "when" => whom::whom(&registration.when),
         "timeout" => Some(match registration.timeout {
             OwnTimeout::After(limit) => humantime::format_duration(limit).to_string(),
             OwnTimeout::None => "0".to_owned(),
@@ -114,9 +112,7 @@ fn difference(registration: &Registration, key: &str) -> Option<String> {
         "rollback" => program(&registration.rollback),
         "undo" => program(&registration.undo),
         "shared" => registration.shared.then(|| key.to_owned()),
-        "when" => (registration.when != When::default()).then(|| {
-            format!("when {}", serde_json::to_string(&registration.when).unwrap_or_default())
-        }),
+        "when" => whom::whom(&registration.when).map(|conditions| format!("when {conditions}")),
         "timeout" => match registration.timeout {
             OwnTimeout::After(limit) => {
                 Some(format!("timeout {}", humantime::format_duration(limit)))
@@ -163,7 +159,7 @@ mod tests {
             "lock: gpu\nparallel: true\nenabled: false\nstdin: json\non_failure: warn\nresult: status-line\ntimeout: 0\n\
              run_as: nobody:nogroup\nwhen: {name: web}\nrollback: [/x, --undo]\nundo: [/x, --release]\nshared: true\n",
         );
-        let expected = "disabled; rollback: /x --undo; undo: /x --release; shared; when {\"name\":[\"web\"]}; no timeout; on failure warn; result by status-line; as nobody:nogroup; json on stdin; parallel; lock gpu";
+        let expected = "disabled; rollback: /x --undo; undo: /x --release; shared; when name=web; no timeout; on failure warn; result by status-line; as nobody:nogroup; json on stdin; parallel; lock gpu";
         assert_eq!(more(&hook), expected);
         assert_eq!(more(&parse("mode: detached\nstyle: libvirt\n")), "libvirt style; detached");
     }

@@ -18,6 +18,21 @@ pub(crate) fn schema() -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:hookmux:registration",
         "title": "A registered hook of hookmux: hooks.d/NAME.yaml",
+        "examples": [
+            { "events": "before_vm_start", "command": "bin/guard", "when": { "name": "web*" } },
+            {
+                "events": "after_vm_launch",
+                "command": ["/usr/local/sbin/dns", "add"],
+                "args": ["$NAME"],
+                "mode": "detached",
+            },
+            {
+                "events": "before_vm_prepare",
+                "command": ["bin/pages", "start"],
+                "undo": ["bin/pages", "undo"],
+                "timeout": "30s",
+            },
+        ],
         "type": "object",
         "properties": properties,
         "additionalProperties": false,
@@ -311,6 +326,18 @@ mod tests {
     }
 
     #[test]
+    fn its_examples_are_registrations() {
+        let schema = schema();
+        let examples = schema["examples"].as_array().unwrap();
+        assert!(examples.len() > 2);
+        for example in examples {
+            assert_eq!(parses(example), Ok(()));
+            let validator = Validator { whole: &schema, refuses_unnamed: false, matches };
+            assert_eq!(validator.fits(&schema, example, ""), Ok(()), "{example:#}");
+        }
+    }
+
+    #[test]
     fn its_choices_are_the_parsers() {
         let schema = schema();
         let mut seen = 0;
@@ -340,7 +367,9 @@ mod tests {
 
     #[test]
     fn both_judge_alike() {
-        let schema = schema();
+        let mut schema = schema();
+        // in schemas of outputs they are all the words that there are; here they are only some registrations
+        schema.as_object_mut().unwrap().remove("examples");
         let documents = [
             json!({}),
             json!({ "events": "before_vm_start" }),

@@ -282,6 +282,10 @@ impl RegistryReport {
         }
     }
 
+    pub(crate) fn has_problems(&self) -> bool {
+        !self.problems.is_empty()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty() && self.problems.is_empty()
     }

@@ -103,13 +103,14 @@ fn show(place: &CommandPlace, format: Format, output: &mut Output) -> anyhow::Re
         day,
         // the warning of every command says what is wrong with it
         bypass: bypass::load(&settings.hooks_dir, &mut trust).unwrap_or_default(),
-        digest,
+        digest: digest.value,
     };
     match format {
         Format::Json => output.json(&status.json()),
         Format::Text => text::show(&status, output),
     }
-    Ok(CommandEnd::Good)
+    // what it has shown is of a copy, or of the defaults
+    Ok(if loaded.problem.is_some() { CommandEnd::Problem } else { CommandEnd::Good })
 }
 
 /// Returns the calls that run now, the oldest first.

@@ -14,6 +14,8 @@ use crate::record::form::RecordHead;
 
 /// The width of the column with the titles.
 const TITLE_WIDTH: usize = 10;
+/// What stands between words and the command that they lead to.
+const HINT: &str = "  → ";
 /// How many calls that run, and how many hooks that don't, are shown; `--output json` has more.
 const MAX_SHOWN: usize = 5;
 /// How many characters of the digest are shown. `list --digest` has all of it.
@@ -47,7 +49,15 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn row(&mut self, title: &str, words: &str) {
-        self.output.toned(self.tone, &format!("  {title:<TITLE_WIDTH$} {words}"));
+        let begin = format!("  {title:<TITLE_WIDTH$} ");
+        let indentation = " ".repeat(begin.len());
+        let mut lines = self.output.wrapped(&begin, &indentation, words);
+        if let Some((words, command)) = words.rsplit_once(HINT).filter(|_| lines.len() > 1) {
+            // one command on one line, to be copied
+            lines = self.output.wrapped(&begin, &indentation, words);
+            lines.push(format!("{indentation}{}{command}", HINT.trim_start()));
+        }
+        lines.iter().for_each(|line| self.output.toned(self.tone, line));
         self.tone = Tone::Plain;
     }
 

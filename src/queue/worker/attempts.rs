@@ -20,7 +20,7 @@ use crate::record::mover;
 use crate::record::recorder::{RecordPlace, Recorder};
 use crate::state::locks::{self, HookLock, LockError, LockHolder};
 use crate::trust::Trust;
-use crate::verdict;
+use crate::verdict::{self, HookFailure};
 
 /// The limits of the backoff after the queue couldn't be written. It doubles each time.
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
@@ -231,20 +231,25 @@ impl WorkerState<'_> {
         }
         head.deaths = 0;
         let fault = verdict::failure_of(&ended);
+        // what people read about the job; its record makes the same of the same parts
+        let why = fault.clone().map(|fault| {
+            let stderr = ended.stderr.end(verdict::MAX_STDERR_BYTES);
+            recorder.reason(&HookFailure::tolerated(&head.hook, fault, stderr))
+        });
         let is_last = head.attempts > head.retries;
         let reported = fault.clone().map(|(status, what)| match is_last {
             true => (status, format!("{what}; given up after {}", tries(head.attempts))),
             false => (status, what),
         });
         self.report_attempt(&head, program, ended, reported, recorder);
-        match fault {
+        match why {
             None => self.forget(&head),
-            Some((_, what)) if is_last => {
-                let words = format!("given up after {}: {what}", tries(head.attempts));
+            Some(why) if is_last => {
+                let words = format!("given up after {}: {why}", tries(head.attempts));
                 self.report_error(&head, &words);
                 self.forget(&head);
             }
-            Some((_, what)) => self.failed(head, None, &what),
+            Some(why) => self.failed(head, None, &why),
         }
     }
 

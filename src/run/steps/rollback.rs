@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::undo::GivenUp;
 use super::{Attempt, StepRunner};
-use crate::config::TrustPolicy;
 use crate::document::exchange::Snapshot;
 use crate::document::file;
+use crate::document::input_file::InputFile;
 use crate::hook::Style;
 use crate::libvirt::Class;
 use crate::machine::{sys, watchdog};
@@ -19,7 +19,6 @@ use crate::process::stored_job::{Bytes, StoredJob};
 use crate::process::supervise::Progress;
 use crate::run::launch::DocumentFileUse;
 use crate::run::left_rollback::{self, LeftRollback};
-use crate::trust::Trust;
 use crate::undo::entry::{EntryName, Setup};
 use crate::verdict;
 
@@ -101,32 +100,35 @@ impl StepRunner<'_> {
         };
         let occasion = self.launcher.occasion;
         let run = format!("{}-rollback", first.run);
-        let place = file::place(&occasion.settings.runtime_dir, &run);
-        let document = first.document.as_ref().filter(|document| {
-            file::make_private(&place, &document.0, rollback.job.owner()).is_ok()
-        });
-        let path = document.map(|_| place.named().join(file::FILE_NAME));
-        let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
-        let user = occasion.surroundings.user;
-        let launched = match Trust::new(user).file(rollback.job.program()) {
-            Err(refusal) if occasion.settings.trust == TrustPolicy::Refuse => {
-                Err((NOT_EXECUTABLE, format!("refused: {refusal}")))
-            }
+        let settings = occasion.settings;
+        let trusted = rollback.job.check_trust(occasion.surroundings.user, settings.trust);
+        if let Ok(Some(words)) = &trusted {
+            self.notify(&Notice::Warning { label: &identity.label, words });
+        }
+        let place = file::place(&settings.runtime_dir, &run);
+        // without its document it would take back something else, or nothing: then the undo does it later
+        let document = first.document.as_ref();
+        let document = document
+            .map(|bytes| InputFile::make(place, &bytes.0, rollback.job.owner()))
+            .transpose()
+            .map_err(|error| (OWN_ERROR, format!("its input can't be made: {error}")));
+        let launched = match (trusted, &document) {
+            (Err(words), _) => Err((NOT_EXECUTABLE, words)),
+            (Ok(_), Err(fault)) => Err(fault.clone()),
             _ if Instant::now() >= ends => Err(out_of_time()),
-            _ => self
-                .launcher
-                .supervisor
-                .null()
-                .and_then(|null| rollback.job.job(&run, path, null, ends))
-                .map_err(|error| (OWN_ERROR, format!("can't be started: {error}"))),
+            (Ok(_), Ok(document)) => {
+                let path = document.as_ref().map(InputFile::path);
+                let path = path.as_ref().map(|path| path.as_os_str().as_encoded_bytes());
+                let null = self.launcher.supervisor.null();
+                null.and_then(|null| rollback.job.job(&run, path, null, ends))
+                    .map_err(|error| (OWN_ERROR, format!("can't be started: {error}")))
+            }
         };
         let (ended, fault) = match launched {
             Err(fault) => (None, Some(fault)),
             Ok(job) => self.supervised(&identity, job),
         };
-        if document.is_some() {
-            file::remove(&place);
-        }
+        drop(document);
         self.rolled_back(identity, ended, fault)
     }
 

@@ -7,7 +7,7 @@ use super::{Attempt, Preparation, StartError, StepRunner};
 use crate::hook::Style;
 use crate::libvirt::Class;
 use crate::machine::{clock, watchdog};
-use crate::observer::{HookRun, NotRun, Notice};
+use crate::observer::{HookRun, NotRun, Notice, WaitedFor};
 use crate::plan::Step;
 use crate::process::exit_status::{OWN_ERROR, TERMINATED, TIMED_OUT};
 use crate::process::job::{FinishedJob, Part};
@@ -26,6 +26,22 @@ pub(super) struct StepShare {
     pub first: Option<String>,
     /// How long the wait for the lock took.
     pub waited: Duration,
+}
+
+impl StepShare {
+    /// Holds the share of a guest that runs and whose undo can't be kept: what it uses isn't taken back for others.
+    /// Returns what has to be told.
+    fn hold_without_entry(&self, object: &str, words: &str) -> String {
+        let first = self.first.as_deref().unwrap_or_default();
+        match self.share.share.hold(object) {
+            Ok(()) => format!(
+                "it uses what ran for {first}, and holds a share of it until the host's next boot: {words}"
+            ),
+            Err(_) => format!(
+                "it uses what ran for {first}, but holds no share of it, which may be taken back while {object} runs: {words}"
+            ),
+        }
+    }
 }
 
 /// What a rollback of a shared hook is.
@@ -78,7 +94,10 @@ impl StepRunner<'_> {
             Ok(name) => Ok(Some(name)),
             Err(words) if ledger.is_gate() => Err((OWN_ERROR, format!("not run: {words}"))),
             Err(words) => {
-                let words = format!("it runs all the same, but can't be undone: {words}");
+                let words = match share.filter(|_| joins) {
+                    Some(held) => held.hold_without_entry(&occasion.execution.object, &words),
+                    None => format!("it runs anyway, but can't be undone: {words}"),
+                };
                 self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
                 Ok(None)
             }
@@ -96,7 +115,7 @@ impl StepRunner<'_> {
         if occasion.call.class() == Class::Gate {
             return Err((OWN_ERROR, format!("not run: {words}")));
         }
-        let words = format!("it runs all the same, but {words}");
+        let words = format!("it runs anyway, but {words}");
         self.notify(&Notice::Warning { label: &step.hook.label, words: &words });
         Ok(None)
     }
@@ -207,6 +226,7 @@ impl StepRunner<'_> {
         let holder = LockHolder::new(&step.hook.label, &self.launcher.occasion.execution.id);
         let supervisor = &mut *self.launcher.supervisor;
         let held = share.lock(&holder, until, &mut || supervisor.is_terminated());
+        self.tell_wait(step, WaitedFor::Share, begun);
         let failed = |error: io::Error| {
             StartError::Failed((OWN_ERROR, format!("what it shares isn't known: {error}")))
         };

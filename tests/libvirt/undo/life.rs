@@ -1,7 +1,7 @@
 //! A guest's life, however it begins and ends.
 
-use super::{END, START, five_minutes_go_by, host, is_as_before, owed, register, said};
-use super::{register_two, wait_until_as_before};
+use super::{END, START, ends, five_minutes_go_by, host, is_as_before, is_set_up, owed, register};
+use super::{register_two, said, starts, wait_until_as_before};
 use crate::documents::Domain;
 use crate::host::{Host, wait_for};
 
@@ -9,15 +9,12 @@ use crate::host::{Host, wait_for};
 fn a_life_however_it_ends_is_taken_back() {
     let host = host();
     let vm = host.guest("vm");
-    vm.start().ok();
-    assert_eq!(said(&host), START);
-    assert_eq!(owed(&host), ["a: set up", "b: set up"]);
-    vm.destroy().ok();
-    assert_eq!(said(&host), END);
+    starts(&host, &vm);
+    is_set_up(&host);
+    ends(&host, &vm);
     is_as_before(&host);
     // the guest itself dies
-    vm.start().ok();
-    assert_eq!(said(&host), START);
+    starts(&host, &vm);
     host.sh(&format!("kill -KILL {}", vm.pid())).ok();
     host.wait_for_log("undone a done");
     wait_until_as_before(&host);
@@ -29,8 +26,7 @@ fn a_save_is_an_end_and_a_restore_is_a_start() {
     let host = host();
     register(&host, "in", "before_vm_dehibernate", "");
     let vm = host.guest("vm");
-    vm.start().ok();
-    assert_eq!(said(&host), START);
+    starts(&host, &vm);
     vm.managed_save().ok();
     assert_eq!(said(&host), END);
     is_as_before(&host);
@@ -83,13 +79,11 @@ fn a_start_that_fails_is_taken_back() {
         host.define(&Domain::new(name).device(screen))
     };
     let (one, two) = (port("one"), port("two"));
-    one.start().ok();
-    assert_eq!(said(&host), START);
+    starts(&host, &one);
     two.start().fails();
     assert_eq!(said(&host), ["set a", "undone a done"]);
-    assert_eq!(owed(&host), ["a: set up", "b: set up"]);
-    one.destroy().ok();
-    assert_eq!(said(&host), END);
+    is_set_up(&host);
+    ends(&host, &one);
     is_as_before(&host);
 }
 
@@ -126,8 +120,7 @@ fn going_back_to_a_snapshot_ends_a_life_and_may_begin_another() {
                 <target dev='vda' bus='virtio'/></disk>";
     let vm = host.define(&Domain::new("vm").device(disk));
     host.virsh(&["snapshot-create-as", &vm.uuid, "off"]).ok();
-    vm.start().ok();
-    assert_eq!(said(&host), START);
+    starts(&host, &vm);
     host.virsh(&["snapshot-create-as", &vm.uuid, "running"]).ok();
     assert!(said(&host).is_empty());
 
@@ -137,7 +130,7 @@ fn going_back_to_a_snapshot_ends_a_life_and_may_begin_another() {
     let log = said(&host);
     let anew = [END, START].concat();
     assert!(log.is_empty() || log == anew, "{log:?}");
-    assert_eq!(owed(&host), ["a: set up", "b: set up"]);
+    is_set_up(&host);
     // to a state in which it was off
     host.virsh(&["snapshot-revert", &vm.uuid, "off"]).ok();
     assert_eq!(vm.state(), "shut off");
@@ -147,13 +140,11 @@ fn going_back_to_a_snapshot_ends_a_life_and_may_begin_another() {
     host.virsh(&["snapshot-revert", &vm.uuid, "running"]).ok();
     assert!(vm.is_running());
     assert_eq!(said(&host), START);
-    assert_eq!(owed(&host), ["a: set up", "b: set up"]);
-    vm.destroy().ok();
-    assert_eq!(said(&host), END);
+    is_set_up(&host);
+    ends(&host, &vm);
     is_as_before(&host);
     // refused by a hook on the way from running to running
-    vm.start().ok();
-    assert_eq!(said(&host), START);
+    starts(&host, &vm);
     host.script("before_vm_launch/90-no", "exit 3");
     let answer = host.virsh(&["snapshot-revert", &vm.uuid, "running"]);
     let log = said(&host);
@@ -161,8 +152,7 @@ fn going_back_to_a_snapshot_ends_a_life_and_may_begin_another() {
         assert_eq!(log, [&END[..], &["set a", "undone a done"]].concat());
         assert_eq!(vm.state(), "shut off");
     } else {
-        vm.destroy().ok();
-        assert_eq!(said(&host), END);
+        ends(&host, &vm);
     }
     is_as_before(&host);
 }
@@ -194,9 +184,8 @@ fn a_new_name_does_not_part_a_guest_from_what_it_owes() {
     host.virsh(&["domrename", "new", "newest"]).ok();
     vm.start().ok();
     assert_eq!(said(&host), ["undone a done", "set a", "set b"]);
-    assert_eq!(owed(&host), ["a: set up", "b: set up"]);
-    vm.destroy().ok();
-    assert_eq!(said(&host), END);
+    is_set_up(&host);
+    ends(&host, &vm);
     is_as_before(&host);
 }
 
@@ -211,7 +200,7 @@ fn a_container_is_taken_back_like_a_guest() {
     virsh(&["define", "/run/domain.xml"]).ok();
     virsh(&["start", &uuid]).ok();
     assert_eq!(said(&host), START);
-    assert_eq!(owed(&host), ["a: set up", "b: set up"]);
+    is_set_up(&host);
     virsh(&["destroy", &uuid]).ok();
     assert_eq!(said(&host), END);
     is_as_before(&host);

@@ -11,6 +11,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::guest::Guest;
 use crate::host::{HOOKMUX, Host, wait_for};
 
 /// Where hooks set something up: a file for each.
@@ -71,6 +72,26 @@ fn owed(host: &Host) -> Vec<String> {
         undos.map(|one| format!("{}: {}", word(one, "registration"), word(one, "state"))).collect();
     all.sort();
     all
+}
+
+/// The guest starts; the hooks of [`register_two`] run.
+#[track_caller]
+fn starts(host: &Host, vm: &Guest<'_>) {
+    vm.start().ok();
+    assert_eq!(said(host), START);
+}
+
+/// The guest is ended; what the hooks of [`register_two`] did is taken back.
+#[track_caller]
+fn ends(host: &Host, vm: &Guest<'_>) {
+    vm.destroy().ok();
+    assert_eq!(said(host), END);
+}
+
+/// The ledger has the hooks of [`register_two`], and no other.
+#[track_caller]
+fn is_set_up(host: &Host) {
+    assert_eq!(owed(host), ["a: set up", "b: set up"]);
 }
 
 /// Nothing is owed, and nothing is left of what hooks have set up.

@@ -2,14 +2,16 @@
 
 mod judge;
 mod kind;
+mod name;
 mod private_copy;
 mod turn;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
-use super::finding::{Finding, Findings, Severity};
+use super::finding::{Code, Finding, Findings};
 use super::report;
 use super::survey::Survey;
 use crate::cli::args::{CheckArgs, FileKind, Format};
@@ -39,6 +41,9 @@ pub(super) fn run(
             files.len()
         )));
     }
+    if let Some(name) = name {
+        name::must_be_below(name)?;
+    }
     if files.iter().filter(|file| file.as_os_str() == "-").count() > 1 {
         bail!(usage::wrong("standard input (-) can be read once"));
     }
@@ -49,16 +54,30 @@ pub(super) fn run(
     let (mut findings, mut checked) = (Findings::default(), Vec::new());
     for path in files {
         let shown = shown(path);
-        let bytes = judge::read(path, MAX_BYTES)
-            .with_context(|| format!("{} can't be read", shown.display()))?;
+        let bytes = match judge::read(path, MAX_BYTES) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let words = format!("{} can't be read: {error}", shown.display());
+                let fix = match error.kind() {
+                    ErrorKind::PermissionDenied => "read it as its owner, or with sudo",
+                    ErrorKind::NotFound => "name a file that is there",
+                    _ => "name a regular file that can be read",
+                };
+                findings.add(Code::Unreadable, &shown, words, fix);
+                continue;
+            }
+        };
         let place_of_name = installed_at(settings, path, name, None);
         let kind =
             arguments.kind.or_else(|| kind::of(place_of_name.as_deref().unwrap_or(&shown), &bytes));
         let Some(kind) = kind else {
-            bail!(
-                "{} is neither a registration nor settings nor a script, as far as its content tells: say what it is by --as registration, --as settings or --as script",
+            let words = format!(
+                "{} is neither a registration nor settings nor a script, as far as its content tells",
                 shown.display()
             );
+            let fix = "say what it is by --as registration, --as settings or --as script";
+            findings.add(Code::UnknownKind, &shown, words, fix);
+            continue;
         };
         let copy = match path.as_os_str() == "-" {
             true => Some(PrivateCopy::new("stdin", &bytes)?),
@@ -74,11 +93,15 @@ pub(super) fn run(
         };
         let mut own = Findings::default();
         let registration = judge(&survey, &place.surroundings, &file, &mut own);
+        let is_found = name::examine(&survey, &file, &mut own);
         own.guard(&survey.ground());
         if copy.is_some() {
             own.rename(content, &shown);
         }
-        let turns = turn::turns(settings, user, &file, registration.as_ref());
+        let turns = match is_found {
+            true => turn::turns(settings, user, &file, registration.as_ref()),
+            false => Vec::new(),
+        };
         checked.push(CheckedFile {
             path: shown.display().to_string(),
             kind: kind.name(),
@@ -88,7 +111,7 @@ pub(super) fn run(
         findings.extend(own);
     }
     let findings = findings.sorted();
-    let is_bad = findings.iter().any(|finding| finding.severity() == Severity::Error);
+    let is_bad = findings.iter().any(|finding| report::is_bad(finding, arguments.strict));
     show(checked, &findings, arguments.output.format, output);
     Ok(if is_bad { CommandEnd::Problem } else { CommandEnd::Good })
 }
@@ -103,6 +126,7 @@ pub(crate) fn findings(
     let survey = Survey::new(settings, user, Path::new("/"), &mut Findings::default());
     let mut findings = Findings::default();
     judge(&survey, &place.surroundings, file, &mut findings);
+    name::examine(&survey, file, &mut findings);
     findings.guard(&survey.ground());
     findings.rename(file.content, file.shown);
     findings.correct_by_hand();
@@ -138,16 +162,19 @@ fn installed_at(
         (Some(name), Some(FileKind::Registration)) => {
             let end = format!(".{EXTENSION}");
             let bare = name.strip_suffix(&end).unwrap_or(name);
-            Some(registrations.join(format!("{bare}{end}")))
+            // as `list` and `edit` have it
+            let bare = Path::new(bare).strip_prefix(DIRECTORY).unwrap_or(Path::new(bare));
+            Some(registrations.join(format!("{}{end}", bare.display())))
         }
         (_, Some(FileKind::Settings)) => Some(hooks_dir.join(FILE_NAME)),
         _ => {
             let path = shown(path);
-            let is_in_place = settings.all_roots().any(|root| path.starts_with(root));
+            let in_root = name::below_root(settings, &path);
             let is_named = path.extension().is_some_and(|end| end == EXTENSION)
                 && kind == Some(FileKind::Registration);
             match path.file_name() {
-                _ if is_in_place => Some(path),
+                // as the root is named, which others compare it with
+                _ if in_root.is_some() => in_root.map(|(root, below)| root.join(below)),
                 // a temporary file of a tool's has no name that tells
                 Some(name) if is_named && !name.as_encoded_bytes().starts_with(b".") => {
                     Some(registrations.join(name))

@@ -127,9 +127,19 @@ fn store(place: &CommandPlace, entry: &AuditEntry) -> Result<(), String> {
     if entry.outcome == FAILED && surroundings.user != 0 && !is_there {
         return Ok(());
     }
-    file::store(state_dir, entry, &loaded.settings.retention).map_err(|error| {
-        format!("{}: {error}", file::directory(state_dir).unchecked_path().display())
-    })
+    match file::store(state_dir, entry, &loaded.settings.retention) {
+        // the rights that the command hadn't either are told of once, by the command
+        Err(error)
+            if entry.outcome == FAILED
+                && surroundings.user != 0
+                && error.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Ok(())
+        }
+        stored => stored.map_err(|error| {
+            format!("{}: {error}", file::directory(state_dir).unchecked_path().display())
+        }),
+    }
 }
 
 /// Returns a word for what is done, and the reason that was given.
@@ -150,7 +160,7 @@ fn action(arguments: &Arguments) -> Option<(&'static str, Option<&String>)> {
         Command::Queue(it) if it.flush.is_some() => ("queue-flush", it.reason.as_ref()),
         Command::Queue(it) if it.requeue.is_some() => ("queue-requeue", it.reason.as_ref()),
         Command::Undo(it) if !it.list && !it.dry_run => ("undo", it.reason.as_ref()),
-        Command::Stop(it) => ("stop", it.reason.as_ref()),
+        Command::Stop(it) if !it.dry_run => ("stop", it.reason.as_ref()),
         Command::Bypass(it) if it.dry_run => return None,
         Command::Bypass(it) => match it.turn? {
             BypassSwitch::On => ("bypass-on", it.reason.as_ref()),

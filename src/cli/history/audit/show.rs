@@ -5,7 +5,8 @@ use crate::cli::args::{Format, LogArgs};
 use crate::cli::json::audit::{Act, Audit};
 use crate::cli::json::value::Time;
 use crate::cli::output::{Cell, Output, Tone};
-use crate::cli::{CommandEnd, rights, time};
+use crate::cli::time::TimeStyle;
+use crate::cli::{CommandEnd, rights};
 use crate::command;
 use crate::config::Settings;
 
@@ -50,15 +51,16 @@ pub(crate) fn show(
         output.line(if is_asked { "No such act." } else { "Nothing has been changed yet." });
         return Ok(CommandEnd::Good);
     }
-    let rows: Vec<Vec<Cell>> = acts.entries.iter().map(row).collect();
+    let times = output.times(TimeStyle::Absolute);
+    let rows: Vec<Vec<Cell>> = acts.entries.iter().map(|entry| row(entry, times)).collect();
     output.table(&["TIME", "USER", "RESULT", "COMMAND", "REASON"], &rows);
     Ok(CommandEnd::Good)
 }
 
-fn row(entry: &AuditEntry) -> Vec<Cell> {
+fn row(entry: &AuditEntry, times: TimeStyle) -> Vec<Cell> {
     let tone = if entry.outcome == file::DONE { Tone::Good } else { Tone::Bad };
     vec![
-        time::local(entry.at_us / 1_000_000).into(),
+        times.of(entry.at_us / 1_000_000).into(),
         entry.user.clone().into(),
         Cell(entry.outcome.clone(), tone),
         command::text(&entry.command).into(),

@@ -55,7 +55,8 @@ pub(crate) fn run(
     let history = executions::history(&loaded.settings, output)?;
     let (found, named) = named(place, arguments, &loaded.settings, &history, output)?;
     if arguments.output.format == Format::Text {
-        found.print_passed_over(output);
+        let passed_over = found.passed_over_words();
+        passed_over.iter().for_each(|words| output.toned(Tone::Dim, words));
     }
     let record = found.record;
     let Record { head, body } = &record;
@@ -122,14 +123,6 @@ pub(crate) fn run(
     let end = if is_good { CommandEnd::Good } else { CommandEnd::Problem };
     if is_text {
         show_answer(&trial, output);
-        if let Some(id) = &trial.id {
-            let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", id]);
-            output.line(&format!("`{show}` shows all of it"));
-        }
-        for label in trial.queued() {
-            let show = Fix::hookmux(&place.surroundings.hooks_dir, &["show", label]);
-            output.line(&format!("{label} is queued: `{show}` shows its result"));
-        }
     } else {
         let mut ran = trial.json();
         ran.notes.extend(Message::all(&remarks));
@@ -188,7 +181,7 @@ fn named(
         let of_word = id.iter().filter(|word| *word != "last").cloned();
         return Ok((found, of_word.chain(hook.iter().cloned()).collect()));
     }
-    match hook_history::subject(place, settings, history, word)? {
+    match hook_history::subject(place, settings, history, ("retry", word))? {
         Subject::Execution => Ok((which::named(settings, history, word)?, hook.clone())),
         // nothing is run that may not have been meant
         Subject::Hook(hook) if hook.execution.is_some() => {
@@ -228,6 +221,7 @@ fn select(
         true => RecordedHooks::default(),
         false => recorded::find(record, wanted, settings, &mut trust),
     };
+    let mut answered: Vec<String> = Vec::new();
     if !recorded.gone.is_empty() {
         let gone = recorded.gone.join("; ");
         let question = format!("{gone}. Run what was registered then?");
@@ -236,9 +230,17 @@ fn select(
         if let Some(end) = question::ask_by("--force", &question, is_answered, format, output) {
             return Ok(Err(end));
         }
+        if is_answered {
+            // a preview answers for nobody
+            let by = if arguments.force { "" } else { ", with --force" };
+            let say = |gone: &String| format!("{gone}; what was registered then runs{by}");
+            answered = recorded.gone.iter().map(say).collect();
+        }
     }
     let mut registrations = std::mem::take(&mut recorded.registrations);
     let mut remarks = std::mem::take(&mut recorded.remarks);
+    // who answered by an option hasn't read the question
+    remarks.extend(answered.into_iter().map(Remark::from));
     recorded.put_into(&mut candidates, call);
     let missing = keep_only(&mut candidates, wanted);
     let mut enable = None;
@@ -402,6 +404,12 @@ fn select_hooks(record: &Record, named: &[String]) -> anyhow::Result<Vec<String>
         if !is_of_another && !labels.iter().any(|known| known == label) {
             labels.push(label.to_owned());
         }
+    }
+    if labels.is_empty() && head.hooks.iter().any(|hook| undo::is_label(&hook.hook)) {
+        bail!(
+            "only undos ran in {}, and a retry runs none: `hookmux undo --list` shows which are still owed",
+            head.id
+        );
     }
     if labels.is_empty() {
         bail!("no hook ran in {}", head.id);

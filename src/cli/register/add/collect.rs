@@ -5,8 +5,9 @@
 //! word in its text is run, or one for which the user gives --describe; `--dry-run` runs none.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
-use std::io::{self, Read};
+use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -20,6 +21,7 @@ use crate::cli::parse_error;
 use crate::cli::register::ask::{self, DescribeError};
 use crate::cli::register::contrib::{self, ContribHook};
 use crate::cli::register::description::{self, DescriptionError, DescriptionProblem};
+use crate::cli::register::draft;
 use crate::cli::register::module::{self, Language, Module};
 use crate::cli::register::translate::{self, DescriptionEntry, ScriptOrModule};
 use crate::cli::remark::Remark;
@@ -63,6 +65,8 @@ pub(super) enum NewRegistrations {
 pub(super) struct NewFile {
     pub source: PathBuf,
     pub text: String,
+    /// Who may read it: it may hold a password.
+    pub mode: u32,
     pub name: String,
 }
 
@@ -72,6 +76,22 @@ pub(super) struct ContribRegistration {
     /// Its text, with absolute paths.
     pub text: String,
     pub name: String,
+}
+
+/// Returns the path of a program that stands where `script` was left out.
+pub(super) fn program_alone(arguments: &AddArgs) -> Option<&Path> {
+    let what = &arguments.what;
+    let is_word = EXECTYPES.iter().any(|kind| what == Path::new(kind))
+        || is_stdin(what)
+        || is_file(what)
+        || contrib::asked_for(what).is_some();
+    if is_word || arguments.reference.is_some() {
+        return None;
+    }
+    let metadata = fs::metadata(what).ok().filter(Metadata::is_file)?;
+    let is_program = files::has_x_bit(&metadata)
+        || files::read_beginning(what, 2).is_ok_and(|beginning| beginning == b"#!");
+    is_program.then_some(what)
 }
 
 /// Reads the words of the command line. Ends the process as clap does if they are wrong.
@@ -90,6 +110,7 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
     if arguments.register.from.is_some() {
         usage("--from says where the ready-made hooks lie: `add contrib/NAME --from DIR`");
     }
+    must_be_there(arguments)?;
     if let Some(files) = files(arguments)? {
         let is_plain = arguments.manual.is_none() && !arguments.describe;
         if !is_plain || arguments.options != HookOptions::default() {
@@ -137,13 +158,56 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
             Ok(AddSource::File(std::path::absolute(&arguments.what)?))
         }
         (word, _) => {
-            let hint = suggestion(word, ["script", "module"]);
+            let hint = match Path::new(word).is_file() {
+                true => format!("; did you mean `{}`?", as_script(arguments)),
+                false => suggestion(word, ["script", "module"]),
+            };
             let message = format!(
-                "`{word}` is neither `script` nor `module` nor contrib/NAME nor a .yaml file{hint}"
+                "`{word}` is neither `script` nor `module` nor contrib/NAME nor a .yaml file nor the path of a program{hint}"
             );
             parse_error::wrong_action("add", &message)
         }
     }
+}
+
+/// Checks that the paths are there. A registration that isn't says so when it is read.
+///
+/// # Errors
+/// One isn't. A word without a slash may be a misspelled one of `add` itself.
+fn must_be_there(arguments: &AddArgs) -> anyhow::Result<()> {
+    let is_path = |path: &Path| path.as_os_str().as_encoded_bytes().contains(&b'/');
+    let what = &arguments.what;
+    if !is_path(what) && !is_file(what) && !what.is_dir() {
+        return Ok(());
+    }
+    let words = [what].into_iter().chain(&arguments.reference).chain(&arguments.more);
+    for path in words.filter(|path| is_path(path) && !is_file(path)) {
+        let is_missing = path.symlink_metadata().is_err_and(|error| {
+            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+        });
+        if is_missing {
+            bail!("there is no such file or directory: {}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// Tells whether a path has the name of a registration's file.
+fn is_file(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == EXTENSION || end == "yml")
+}
+
+/// Returns the command as it was typed, with the word `script`.
+fn as_script(arguments: &AddArgs) -> String {
+    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let place = words.iter().position(|word| *word == *arguments.what.as_os_str());
+    words.insert(place.unwrap_or(words.len()), "script".into());
+    words.insert(0, "hookmux".into());
+    let HookOptions { event, category, .. } = &arguments.options;
+    if event.is_empty() && category.is_none() {
+        words.extend(["--event".into(), "EVENT".into()]);
+    }
+    command::text(&words)
 }
 
 /// Returns the files of registrations if several are named, or a directory; else `None`.
@@ -151,8 +215,6 @@ fn files(arguments: &AddArgs) -> anyhow::Result<Option<Vec<PathBuf>>> {
     let words = [&arguments.what].into_iter().chain(&arguments.reference).chain(&arguments.more);
     let words: Vec<&PathBuf> = words.collect();
     let is_kind = EXECTYPES.iter().any(|kind| arguments.what == Path::new(kind));
-    let is_file =
-        |path: &Path| path.extension().is_some_and(|end| end == EXTENSION || end == "yml");
     let are_files = words.iter().all(|path| path.is_dir() || is_file(path));
     let is_one_file = words.len() == 1 && !arguments.what.is_dir();
     if is_kind || !are_files || is_one_file {
@@ -257,6 +319,8 @@ pub(super) struct Collector<'a> {
     pub place: &'a CommandPlace,
     pub settings: &'a Settings,
     pub arguments: &'a AddArgs,
+    /// Whether the user has written `script`, where a script is registered.
+    pub is_script_typed: bool,
     pub source: EntrySource,
     pub trust: Trust,
     pub warnings: Vec<Remark>,
@@ -265,6 +329,7 @@ pub(super) struct Collector<'a> {
 impl Collector<'_> {
     pub(super) fn file(&self, source: &Path) -> anyhow::Result<NewFile> {
         let text = read_text(source, "a registration")?;
+        let mode = fs::metadata(source)?.mode() & draft::FILE_MODE;
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let given = self.arguments.options.name.as_deref().map(options::bare_name);
         let is_given = given.is_some();
@@ -275,7 +340,7 @@ impl Collector<'_> {
                 false => anyhow::anyhow!("{message}; --name gives it another"),
             });
         }
-        Ok(NewFile { source: source.to_path_buf(), text, name })
+        Ok(NewFile { source: source.to_path_buf(), text, mode, name })
     }
 
     pub(super) fn stdin(&self) -> anyhow::Result<NewRegistrations> {
@@ -284,7 +349,8 @@ impl Collector<'_> {
         translate::check_name(&name)
             .map_err(|message| usage::wrong(format!("--name: {message}")))?;
         let text = read_stdin()?;
-        Ok(NewRegistrations::File(NewFile { source: PathBuf::from(STDIN), text, name }))
+        let (source, mode) = (PathBuf::from(STDIN), draft::FILE_MODE);
+        Ok(NewRegistrations::File(NewFile { source, text, mode, name }))
     }
 
     /// Collects the registrations of a ready-made hook, whose programs and files are judged as those of
@@ -491,14 +557,15 @@ impl Collector<'_> {
         let place = self.ground().free_path_for(script);
         let is_ours = self.arguments.reference.as_ref();
         let mut again: Vec<OsString> = std::env::args_os().skip(1).collect();
-        // the first word after `add script`: an option with the same value comes later
+        // the first word after `add script`, or `add`: an option with the same value comes later
         let mut at = 0;
         let mut find = |wanted: &OsStr| {
             let found = again.iter().skip(at).position(|word| word == wanted)?;
             at += found + 1;
             Some(at - 1)
         };
-        let position = ["add", "script"]
+        let words: &[&str] = if self.is_script_typed { &["add", "script"] } else { &["add"] };
+        let position = words
             .iter()
             .try_for_each(|word| find(OsStr::new(word)).map(drop))
             .and_then(|()| is_ours.and_then(|path| find(OsStr::new(path))));

@@ -60,7 +60,7 @@ impl DraftChecker<'_> {
                         if known.command.first() == draft.registration.command.first() =>
                     {
                         format!(
-                            "this is registered already, as `{name}` in {path}: --replace writes it anew, --replace --dry-run --diff shows the difference{}",
+                            "this is registered already, as `{name}` in {path}: --replace writes it again, --replace --dry-run --diff shows the difference{}",
                             or_name("--name registers it once more")
                         )
                     }

@@ -68,7 +68,7 @@ pub(super) fn bare_name(name: &str) -> String {
 }
 
 /// Turns `KEY=VALUE` into `when`; several values of one key are alternatives.
-fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
+pub(in crate::cli::register) fn conditions(words: &[String]) -> Result<Map<String, Value>, String> {
     let mut when = Map::new();
     for word in words {
         let Some((key, value)) = word.split_once('=') else {

@@ -2,6 +2,7 @@
 
 use super::moment::{HookMoment, Subject};
 use crate::cli::args::ScriptLanguage;
+use crate::cli::wrap;
 use crate::libvirt::Class;
 
 /// How many characters a line of the head has.
@@ -38,12 +39,14 @@ pub(super) fn text(
 /// Returns the head: what a hook at this event has to know.
 fn head(name: &str, moment: &HookMoment, task: ScriptTask) -> Vec<String> {
     let mut lines = vec![format!("{name}: (write here what it is for)"), String::new()];
-    lines.extend(wrapped(&format!("It runs at {}: {}.", moment.event, moment.when())));
+    lines.extend(wrap::lines(
+        &format!("It runs at {}: {}.", moment.event, moment.when()),
+        LINE - 2,
+        "",
+    ));
     if task == ScriptTask::StartAndUndo {
-        lines.extend(wrapped(&format!(
-            "Then it is called with `start`, and with `undo` {}.",
-            moment.end()
-        )));
+        let then = format!("Then it is called with `start`, and with `undo` {}.", moment.end());
+        lines.extend(wrap::lines(&then, LINE - 2, ""));
     }
     lines.push(String::new());
     lines.push("Exit status:".to_owned());
@@ -67,21 +70,6 @@ fn head(name: &str, moment: &HookMoment, task: ScriptTask) -> Vec<String> {
         "libvirt waits until it has ended, so it must not call virsh (a hook with `mode: detached` may)."
             .to_owned(),
     );
-    lines
-}
-
-/// Breaks a sentence into lines.
-fn wrapped(sentence: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in sentence.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + word.chars().count() + 3 < LINE => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
     lines
 }
 

@@ -1,0 +1,2 @@
+#!/bin/sh
+printf 'events: after_vm_stop\ncommand: /bin/true\n' > FILE.yaml

@@ -1,0 +1,2 @@
+#!/bin/sh
+script /etc/libvirt/hooks/before_vm_start/10-pages :

@@ -1,0 +1,2 @@
+#!/bin/sh
+rm /usr/local/sbin/guard
