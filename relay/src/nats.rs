@@ -226,7 +226,10 @@ fn explain(nats: &Nats, servers: &[Server], error: &async_nats::ConnectError) ->
             "{server}: the server's certificate isn't valid now ({text}); clock or certificate is wrong"
         ));
     }
-    if said(&["CertificateRequired"]) {
+    // servers before 2.10 say it with another word
+    if said(&["CertificateRequired"])
+        || (said(&["received fatal alert"]) && nats.certificate.is_none())
+    {
         return Trouble::with(
             format!("{server}: the server wants a certificate of this host"),
             "set certificate and key",

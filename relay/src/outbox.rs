@@ -120,10 +120,13 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
         .read(true)
         .custom_flags((nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK).bits())
         .open(path)
-        .map_err(|error| match error.kind() {
+        .map_err(|error| {
             // a link stays one, however often it is tried
-            io::ErrorKind::FilesystemLoop => io::Error::new(io::ErrorKind::InvalidData, "a link"),
-            _ => error,
+            if error.raw_os_error() == Some(nix::Error::ELOOP as i32) {
+                io::Error::new(io::ErrorKind::InvalidData, "a link")
+            } else {
+                error
+            }
         })?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {

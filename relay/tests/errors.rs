@@ -154,7 +154,7 @@ fn credentials_that_are_mended_need_no_restart_of_the_outbox() {
     assert!(relay.is_running());
     relay.stop();
     std::fs::write(relay.path("password"), "right\n").unwrap();
-    make_stream(&format!("nats://hookmux:right@127.0.0.1:{}", server.port), |_| ());
+    assert!(relay.call(&["ensure-stream"]).status.success());
     relay.publish();
     relay.reaches("nats", 1);
 }
