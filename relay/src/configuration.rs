@@ -242,9 +242,16 @@ impl Server {
         if text.trim().is_empty() {
             return Err("the address of a server is empty".to_owned());
         }
-        text.parse().map(Self).map_err(|error| {
+        let address: async_nats::ServerAddr = text.parse().map_err(|error| {
             format!("`{text}` is no address of a server ({error}); tls://HOST:4222 is one")
-        })
+        })?;
+        if address.has_user_pass() {
+            // the client wouldn't use it, and others can read it here
+            return Err(
+                "an address holds no password: the keys user and password_file do".to_owned()
+            );
+        }
+        Ok(Self(address))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -425,6 +432,7 @@ mod tests {
             ("heartbeat: soon\n", "`soon` is no length of time", "line 1"),
             ("consume:\n  name: ops\n  max_parallel: 0\n", "`0` is not from 1 to 1000", "line 3"),
             ("nats:\n  servers:\n    - nats://a\n    - 'nats://b:x'\n", "is no address", "line 4"),
+            ("nats:\n  servers: ['nats://a:secret@b']\n", "an address holds no password", "line 2"),
             ("consume:\n  name: ops\n  from: yesterday\n", "`yesterday` is no time", "line 3"),
             ("nats:\n  stream: X\n", "missing field `servers`", "line 2"),
             ("nats: [\n", "", "line "),

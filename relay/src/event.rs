@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn what_is_no_event_is_said() {
-        let table: [(fn(&mut serde_json::Value), &str); 5] = [
+        type Change = fn(&mut serde_json::Value);
+        let table: [(Change, &str); 5] = [
             (|event| event["specversion"] = "0.3".into(), "not CloudEvents 1.0"),
             (|event| event["id"] = "../../etc".into(), "no ULID"),
             (|event| event["source"] = "elsewhere".into(), "no hookmux"),

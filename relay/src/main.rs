@@ -39,11 +39,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<u8> {
     let config = arguments.config.as_deref();
     if let Command::Man { directory } = &arguments.command {
-        let mut command = Arguments::command();
-        command.build();
-        clap_mangen::generate_to(command, directory)
-            .with_context(|| format!("{}", directory.display()))?;
-        return Ok(0);
+        return man(directory);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let status = runtime.block_on(async {
@@ -60,6 +56,26 @@ fn run(arguments: &Arguments) -> Result<u8> {
     // a request that hangs in another thread holds nothing up
     runtime.shutdown_background();
     status
+}
+
+/// Writes a page for the program and for each of its commands.
+fn man(directory: &std::path::Path) -> Result<u8> {
+    let mut command = Arguments::command();
+    command.build();
+    let mut pages = vec![(command.get_name().to_owned(), command)];
+    while let Some((name, command)) = pages.pop() {
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+            pages.push((format!("{name}-{}", inner.get_name()), inner.clone()));
+        }
+        let mut text = Vec::new();
+        clap_mangen::Man::new(command.display_name(name.clone()))
+            .title(&name)
+            .section("8")
+            .render(&mut text)?;
+        let file = directory.join(format!("{name}.8"));
+        std::fs::write(&file, text).with_context(|| format!("{}", file.display()))?;
+    }
+    Ok(0)
 }
 
 /// A number below a limit, by chance: so that a thousand hosts don't come back in step.

@@ -36,22 +36,43 @@ impl std::fmt::Display for Trouble {
 
 impl Error for Trouble {}
 
-/// The last thing that a server said beside an answer, such as a subject that it forbids: an event that is
-/// published there gets no answer at all.
+/// What a server said beside an answer, such as a subject that it forbids: an event that is published there gets
+/// no answer at all.
 #[derive(Clone, Default)]
-pub(crate) struct LastWord(Arc<Mutex<Option<(Instant, String)>>>);
+pub(crate) struct LastWord(Arc<Mutex<Words>>);
+
+#[derive(Default)]
+struct Words {
+    last: Option<(Instant, String)>,
+    /// the inbox is asked for once in a connection, and its answers never come from then on
+    inbox: Option<String>,
+}
 
 impl LastWord {
     fn set(&self, text: String) {
-        if let Ok(mut last) = self.0.lock() {
-            *last = Some((Instant::now(), text));
+        if let Ok(mut words) = self.0.lock() {
+            if text.contains("for Subscription") {
+                words.inbox = Some(text.clone());
+            }
+            words.last = Some((Instant::now(), text));
         }
     }
 
-    /// What it said within this time.
+    fn connected(&self) {
+        if let Ok(mut words) = self.0.lock() {
+            words.inbox = None;
+        }
+    }
+
+    /// What it said within this time, or of the inbox.
     pub(crate) fn within(&self, time: Duration) -> Option<String> {
-        let last = self.0.lock().ok()?;
-        last.as_ref().filter(|(at, _)| at.elapsed() <= time).map(|(_, text)| text.clone())
+        let words = self.0.lock().ok()?;
+        let last = words
+            .last
+            .as_ref()
+            .filter(|(at, _)| at.elapsed() <= time)
+            .map(|(_, text)| text.clone());
+        last.or_else(|| words.inbox.clone())
     }
 }
 
@@ -117,6 +138,7 @@ async fn connect_to(
             let word = word.clone();
             async move {
                 match event {
+                    async_nats::Event::Connected => word.connected(),
                     async_nats::Event::ServerError(error) => word.set(error.to_string()),
                     async_nats::Event::ClientError(error) => word.set(error.to_string()),
                     _ => {}

@@ -19,13 +19,9 @@ pub(crate) async fn run(config: Option<&Path>, args: &WatchArgs) -> Result<u8> {
     let configuration = Configuration::read_if_there(config)?;
     let mut nats = crate::connection::settle(&configuration, &args.connection)?;
     nats.inbox_prefix.get_or_insert_with(crate::publish::default_inbox_prefix);
-    let connection = connect_once(&nats, "hookmux-relay watch").await?;
-    // what goes wrong later mends itself: a server that restarts, a cluster that chooses a leader
-    let connection =
-        crate::nats::connect_for_long(&nats, "hookmux-relay watch").await.map(|long| {
-            drop(connection);
-            long
-        })?;
+    // what is wrong at first is said exactly; what goes wrong later mends itself
+    drop(connect_once(&nats, "hookmux-relay watch").await?);
+    let connection = crate::nats::connect_for_long(&nats, "hookmux-relay watch").await?;
     let context = jetstream::ContextBuilder::new()
         .timeout(Duration::from_secs(10))
         .build(connection.client.clone());
@@ -38,31 +34,61 @@ pub(crate) async fn run(config: Option<&Path>, args: &WatchArgs) -> Result<u8> {
     };
     let stream = context.get_stream(name).await.map_err(|error| said(whole(&error)))?;
     let last = stream.cached_info().state.last_sequence;
-    let consumer = stream
-        .create_consumer(pull::OrderedConfig {
+    let follow = async |deliver_policy| {
+        let settings = pull::OrderedConfig {
             filter_subject: filter.subject(),
-            deliver_policy: match args.since {
-                From::Now => DeliverPolicy::New,
-                From::Beginning => DeliverPolicy::All,
-                From::Time(time) => {
-                    DeliverPolicy::ByStartTime { start_time: time::OffsetDateTime::from(time) }
-                }
-            },
+            deliver_policy,
             ..pull::OrderedConfig::default()
-        })
-        .await
-        .map_err(|error| said(whole(&error)))?;
-    let pending = consumer.cached_info().num_pending;
+        };
+        let consumer =
+            stream.create_consumer(settings).await.map_err(|error| said(whole(&error)))?;
+        let pending = consumer.cached_info().num_pending;
+        anyhow::Ok((consumer.messages().await.map_err(|error| said(whole(&error)))?, pending))
+    };
+    let (mut messages, pending) = follow(match args.since {
+        From::Now => DeliverPolicy::New,
+        From::Beginning => DeliverPolicy::All,
+        From::Time(time) => {
+            DeliverPolicy::ByStartTime { start_time: time::OffsetDateTime::from(time) }
+        }
+    })
+    .await?;
     if args.no_follow && pending == 0 {
         return Ok(0);
     }
-    let mut messages = consumer.messages().await.map_err(|error| said(whole(&error)))?;
+    // the number after the last that was seen; where none was, after those that were there at the beginning
+    let mut next = last + 1;
+    let mut seen = false;
+    let mut look = tokio::time::interval(Duration::from_millis(500));
+    let mut was_away = false;
     let mut shown = 0;
     let mut end = std::pin::pin!(crate::asked_to_end());
     loop {
         let message = tokio::select! {
             message = messages.next() => message,
             ended = &mut end => { ended?; return Ok(0) }
+            _ = look.tick() => {
+                // a server that has restarted knows nothing of this reader
+                let is_up = connection.is_up();
+                if is_up && was_away {
+                    let policy = match args.since {
+                        From::Now => DeliverPolicy::ByStartSequence { start_sequence: next },
+                        _ if seen => DeliverPolicy::ByStartSequence { start_sequence: next },
+                        From::Beginning => DeliverPolicy::All,
+                        From::Time(time) => DeliverPolicy::ByStartTime { start_time: time::OffsetDateTime::from(time) },
+                    };
+                    match follow(policy).await {
+                        Ok((again, _)) => {
+                            messages = again;
+                            was_away = false;
+                        }
+                        Err(error) => say::log(say::Level::Warning, &error.to_string()),
+                    }
+                } else if !is_up {
+                    was_away = true;
+                }
+                continue;
+            }
         };
         let message = match message {
             Some(Ok(message)) => message,
@@ -75,6 +101,10 @@ pub(crate) async fn run(config: Option<&Path>, args: &WatchArgs) -> Result<u8> {
         };
         let (sequence, pending) =
             message.info().map_or((0, 0), |info| (info.stream_sequence, info.pending));
+        if sequence > 0 {
+            next = sequence + 1;
+            seen = true;
+        }
         if let Some(text) = show(&message.subject, &message.payload, sequence, &filter, args) {
             if !say::line(&text) {
                 return Ok(0);

@@ -121,10 +121,6 @@ impl Server {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join(format!("log.{}", self.starts))).unwrap()
-    }
-
     pub fn path(&self) -> &Path {
         self.directory.path()
     }
