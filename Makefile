@@ -26,7 +26,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all build relay relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
+.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -64,7 +64,7 @@ test-fleet: toolchain  ## hookmux-relay with a real nats-server: kills, a cluste
 	@NATS_SERVER="$$(.ci/nats-server '$(target_dir)/nats')" CARGO='$(CARGO)' RUSTC='$(RUSTC)' \
 		.ci/relay $(CARGO) test $(relay_flags) --test fleet -- --test-threads=4
 
-bench-fleet: toolchain  ## a thousand hosts at ten events a second, simulated: HOSTS, RATE, SECONDS
+bench-fleet: toolchain  ## a thousand hosts at ten events a second, simulated: HOSTS, RATE, DURATION
 	@NATS_SERVER="$$(.ci/nats-server '$(target_dir)/nats')" CARGO='$(CARGO)' RUSTC='$(RUSTC)' CARGO_TARGET_DIR='$(target_dir)' \
 		.ci/relay benches/fleet
 
@@ -135,6 +135,9 @@ deny:
 
 msrv:  ## clippy with the oldest Rust that Cargo.toml promises (needs rustup, or that Rust)
 	@CARGO_TARGET_DIR='$(target_dir)' .ci/msrv
+
+relay-msrv:  ## the same for hookmux-relay, which promises another
+	@CARGO_TARGET_DIR='$(target_dir)' .ci/msrv relay
 
 minimal-versions: toolchain  ## a build, and unit tests, with the oldest versions that Cargo.toml allows of what hookmux depends on
 	@CARGO='$(CARGO)' CARGO_TARGET_DIR='$(target_dir)' .ci/minimal-versions

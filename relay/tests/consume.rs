@@ -404,3 +404,53 @@ fn a_new_consumer_begins_now_where_nothing_else_is_said() {
     until("it runs", || calls(&relay, "end").len() == 1);
     assert_eq!(calls(&relay, "end"), [(id, String::new())]);
 }
+
+#[test]
+fn the_rights_of_a_consumer_are_enough_and_needed() {
+    let pki = crate::support::pki::Pki::new();
+    let server = Server::with(&pki.server_lines(
+        r#"    { user: "admin.example.org" }
+    { user: "ops-1.example.org", permissions: {
+        publish: ["$JS.API.CONSUMER.INFO.HOOKMUX.ops-1", "$JS.API.CONSUMER.CREATE.HOOKMUX.ops-1", "$JS.API.CONSUMER.CREATE.HOOKMUX.ops-1.>",
+                  "$JS.API.CONSUMER.DURABLE.CREATE.HOOKMUX.ops-1", "$JS.API.CONSUMER.MSG.NEXT.HOOKMUX.ops-1", "$JS.ACK.HOOKMUX.ops-1.>"]
+        subscribe: ["_INBOX_ops-1.>"] } }
+    { user: "node-1.example.org", permissions: {
+        publish: ["hookmux.v1.node-1%2Eexample%2Eorg.>"]
+        subscribe: ["_INBOX_node-1%2Eexample%2Eorg.>"] } }"#,
+    ));
+    for name in ["admin", "ops-1", "node-1"] {
+        pki.certificate(name, &format!("DNS:{name}.example.org"), "ca");
+    }
+    let mut relay = Relay::new("");
+    let program = relay.path("hookmux");
+    write_script(&program, &format!("#!/bin/sh\necho ran >> {}\n", relay.path("calls").display()));
+    let sections = |who: &str, filter: &str| {
+        format!(
+            "{}consume:\n  name: ops-1\n  from: beginning\n  state_dir: {}\n  hookmux: {}\n  certificate: {}\n  key: {}\n{filter}",
+            pki.client_lines(server.port, "admin"),
+            relay.path("consume").display(),
+            program.display(),
+            pki.file(&format!("{who}.pem")).display(),
+            pki.file(&format!("{who}.key")).display(),
+        )
+    };
+    relay.configure(&sections("node-1", ""));
+    assert!(relay.call(&["ensure-stream"]).status.success());
+    publish(&relay, 3);
+    relay.start(&["consume"]);
+    relay.says("the server forbids it: ");
+    relay.kill();
+    for (round, filter) in ["", "  filter: [qemu.started]\n", ""].iter().enumerate() {
+        relay.configure(&sections("ops-1", filter));
+        relay.start(&["consume"]);
+        let mut outbox = relay.outbox();
+        outbox.skip(3 + round as u64);
+        outbox.write();
+        assert!(relay.call(&["publish", "--once"]).status.success());
+        until("all run", || {
+            std::fs::read_to_string(relay.path("calls")).unwrap_or_default().lines().count()
+                == 4 + round
+        });
+        relay.stop();
+    }
+}
