@@ -201,6 +201,15 @@ async fn durable(
         Ok(there) => {
             let config = &there.cached_info().config;
             wanted.deliver_policy = config.deliver_policy;
+            let version = connection.client.server_info().version;
+            let same = config.filter_subject == wanted.filter_subject
+                && config.filter_subjects == wanted.filter_subjects;
+            if !same && crate::status::older_than(&version, [2, 10, 0]) {
+                return Err(Trouble::with(
+                    format!("nats-server {version} can't change the filter of consumer {name}"),
+                    "2.10 or later can; or give the consumer another name, which begins anew",
+                ));
+            }
         }
         Err(error) => {
             if !is_missing(&error) {

@@ -42,6 +42,7 @@ fn lines(relay: &Relay, words: &[&str]) -> Vec<Value> {
         .collect()
 }
 
+// O1: a subscriber names the beginning of a key
 #[test]
 fn prefixes_choose_and_since_says_where_to_begin() {
     let (_server, relay) = filled();
