@@ -65,8 +65,8 @@ test-fleet: toolchain  ## hookmux-relay with a real nats-server: kills, a cluste
 		.ci/relay $(CARGO) test $(relay_flags) --test fleet -- --test-threads=4
 
 bench-fleet: toolchain  ## a thousand hosts at ten events a second, simulated: HOSTS, RATE, DURATION
-	@NATS_SERVER="$$(.ci/nats-server '$(target_dir)/nats')" CARGO='$(CARGO)' RUSTC='$(RUSTC)' CARGO_TARGET_DIR='$(target_dir)' \
-		.ci/relay benches/fleet
+	@NATS_SERVER="$$(.ci/nats-server '$(target_dir)/nats')" CARGO='$(CARGO)' RUSTC='$(RUSTC)' CARGO_TARGET_DIR='$(target_dir)' TARGET='$(TARGET)' \
+		.ci/relay env $(flags) benches/fleet
 
 gnu-static: toolchain  ## the same by way of glibc, also where there is a musl target
 	@$(MAKE) --no-print-directory build TARGET="$$($(RUSTC) -vV | sed -n 's/^host: //p')"
