@@ -54,7 +54,7 @@ relay: toolchain  ## hookmux-relay, the static binary that carries events to oth
 	fi
 
 relay-clippy: needs-lint
-	$(CARGO) fmt --manifest-path relay/Cargo.toml --check
+	@CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay $(CARGO) fmt --manifest-path relay/Cargo.toml --check
 	@CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay $(CARGO) clippy $(relay_flags) --all-targets -- -D warnings
 
 relay-unit: toolchain

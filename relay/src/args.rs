@@ -72,7 +72,7 @@ pub(crate) struct OutputArgs {
 #[command(next_help_heading = "Connection")]
 pub(crate) struct ConnectionArgs {
     /// A server, in place of those of the configuration; more than once for more
-    #[arg(long, alias = "from", value_name = "URL")]
+    #[arg(long, visible_alias = "from", value_name = "URL")]
     pub(crate) server: Vec<String>,
     /// The stream
     #[arg(long, value_name = "NAME")]

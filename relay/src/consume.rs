@@ -174,6 +174,14 @@ async fn durable(
         }
         filters.push(filter.subject());
     }
+    let version = connection.client.server_info().version;
+    if filters.len() > 1 && crate::status::older_than(&version, [2, 10, 0]) {
+        // it would pass over the key, and give everything
+        return Err(Trouble::with(
+            format!("nats-server {version} knows one filter of a consumer only"),
+            "2.10 or later knows more; or give one entry in `filter`",
+        ));
+    }
     let mut wanted = consumer::pull::Config {
         durable_name: Some(name.clone()),
         description: Some("hookmux-relay consume".to_owned()),
@@ -201,7 +209,6 @@ async fn durable(
         Ok(there) => {
             let config = &there.cached_info().config;
             wanted.deliver_policy = config.deliver_policy;
-            let version = connection.client.server_info().version;
             let same = config.filter_subject == wanted.filter_subject
                 && config.filter_subjects == wanted.filter_subjects;
             if !same && crate::status::older_than(&version, [2, 10, 0]) {

@@ -14,6 +14,8 @@ pub(crate) struct Outbox {
     directory: PathBuf,
     /// up to this number all files have been handed out
     taken: u64,
+    /// how the directory was when it was last looked at for numbers that begin anew
+    looked: Option<(i64, i64)>,
 }
 
 /// Its number, if the name is that of an event file.
@@ -35,7 +37,7 @@ pub(crate) fn id(name: &str) -> &str {
 impl Outbox {
     /// The outbox from after a number on.
     pub(crate) fn new(directory: &Path, after: u64) -> Self {
-        Self { directory: directory.to_owned(), taken: after }
+        Self { directory: directory.to_owned(), taken: after, looked: None }
     }
 
     pub(crate) fn directory(&self) -> &Path {
@@ -78,7 +80,14 @@ impl Outbox {
     ///
     /// A file that has come with a number that the cursor had passed shows it; so does a last number that was told
     /// later, and is lower.
-    pub(crate) fn begun_anew(&self, cursor: u64, cursor_written: (i64, i64)) -> Option<u64> {
+    pub(crate) fn begun_anew(&mut self, cursor: u64, cursor_written: (i64, i64)) -> Option<u64> {
+        let now = std::fs::metadata(&self.directory)
+            .map(|directory| (directory.mtime(), directory.mtime_nsec()))
+            .ok()?;
+        // what all sinks have may lie there for long: nothing of it is looked at twice
+        if self.looked.replace(now) == Some(now) {
+            return None;
+        }
         let mut lowest = None;
         for entry in std::fs::read_dir(&self.directory).ok()?.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };

@@ -466,3 +466,22 @@ fn the_rights_of_a_consumer_are_enough_and_needed() {
         relay.says("can't change the filter of consumer ops-1");
     }
 }
+
+#[test]
+fn several_filters_are_one_consumer_where_the_server_can() {
+    let server = Server::start();
+    make_stream(&server.url(), |_| ());
+    let mut relay = consumer(&server, "", "  filter: [qemu.stopped, qemu.started host=node-2]\n");
+    publish(&relay, 1);
+    relay.start(&["consume"]);
+    if crate::support::nats::version() < [2, 10, 0] {
+        relay.says("knows one filter of a consumer only");
+        return;
+    }
+    let mut outbox = crate::support::outbox::Outbox::new(&relay.path("outbox"), "node-2");
+    outbox.skip(1);
+    let id = outbox.write();
+    assert!(relay.call(&["publish", "--once"]).status.success());
+    until("it runs", || calls(&relay, "end").len() == 1);
+    assert_eq!(calls(&relay, "end"), [(id, String::new())]);
+}

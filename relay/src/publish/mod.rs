@@ -38,16 +38,25 @@ pub(crate) async fn run(config: Option<&Path>, args: &PublishArgs) -> Result<u8>
         sinks.push(OTLP);
     }
     if sinks.is_empty() {
-        anyhow::bail!(
-            "{} names no sink: a section `nats` or `otlp` is needed",
-            config.unwrap_or(Path::new(crate::configuration::FILE)).display()
-        );
+        let file = config.unwrap_or(Path::new(crate::configuration::FILE)).display();
+        if config.is_none() && !Path::new(crate::configuration::FILE).exists() {
+            anyhow::bail!(
+                "there is no {file}: /usr/share/doc/hookmux-relay/examples/relay.yaml is a beginning"
+            );
+        }
+        anyhow::bail!("{file} names no sink: a section `nats` or `otlp` is needed");
     }
     let state_dir = configuration.state_dir.clone();
     std::fs::create_dir_all(&state_dir).with_context(|| format!("{}", state_dir.display()))?;
     let lock = std::fs::File::create(state_dir.join("lock"))
         .with_context(|| format!("{}/lock", state_dir.display()))?;
-    if lock.try_lock().is_err() {
+    // `status` holds it for a moment, too
+    let mut tries = 0;
+    while lock.try_lock().is_err() && tries < 5 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        tries += 1;
+    }
+    if tries == 5 {
         anyhow::bail!("another hookmux-relay publishes from {}", state_dir.display());
     }
     remove_other_cursors(&state_dir, &sinks)?;

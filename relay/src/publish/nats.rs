@@ -19,6 +19,8 @@ use tokio::time::Instant;
 const IN_FLIGHT: usize = 256;
 /// How often the outbox is looked at, whatever was seen of it.
 const SWEEP: Duration = Duration::from_secs(2);
+/// How often it is asked why a connection can't be made, while it can't.
+const DIAGNOSIS: Duration = Duration::from_secs(30);
 /// How long a connection may be away before somebody is told.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -114,6 +116,7 @@ impl Sink {
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut next_heartbeat = Instant::now();
         let mut down_since: Option<Instant> = None;
+        let mut next_diagnosis = Instant::now();
         let mut diagnosis: Option<tokio::task::JoinHandle<Option<Trouble>>> = None;
         let mut woken = self.common.woken.clone();
         let mut stop = self.common.stop.clone();
@@ -155,7 +158,8 @@ impl Sink {
                         }
                     } else if down_since.get_or_insert_with(Instant::now).elapsed() >= PATIENCE {
                         // a connection that comes back by itself doesn't say why it can't: one that is made once does
-                        if diagnosis.is_none() {
+                        if diagnosis.is_none() && (Instant::now() >= next_diagnosis || self.common.once) {
+                            next_diagnosis = Instant::now() + DIAGNOSIS;
                             let settings = self.settings.clone();
                             diagnosis = Some(tokio::spawn(async move { connect_once(&settings, "hookmux-relay").await.err() }));
                         }
@@ -288,8 +292,7 @@ impl Sink {
                 self.reject(number, name, &bytes, &why, "rejected").await;
             }
             (Flight::Event { number, name, gap: true }, Answer::Never(why)) => {
-                log(Level::Error, &format!("nats: the gap event for {name} can't be sent: {why}"));
-                self.work.cursor.done(number);
+                self.give_up(number, &name, &why)
             }
             (Flight::Heartbeat, Answer::Taken) => self.report.sent(0),
             (Flight::Heartbeat, Answer::Again(trouble)) => {
@@ -343,11 +346,17 @@ impl Sink {
         });
         let subject = crate::subject::subject(&host, "daemon", "gap", "-");
         let flight = Flight::Event { number, name: name.clone(), gap: true };
-        if let Err(Answer::Again(trouble)) =
-            self.publish(flight, subject, &id, gap.to_string().into_bytes()).await
-        {
-            self.again(number, name, &trouble);
+        match self.publish(flight, subject, &id, gap.to_string().into_bytes()).await {
+            Ok(()) | Err(Answer::Taken) => {}
+            Err(Answer::Again(trouble)) => self.again(number, name, &trouble),
+            Err(Answer::Never(why)) => self.give_up(number, &name, &why),
         }
+    }
+
+    /// An event without even a gap event: only the log tells of it.
+    fn give_up(&mut self, number: u64, name: &str, why: &str) {
+        log(Level::Error, &format!("nats: the gap event for {name} can't be sent: {why}"));
+        self.work.cursor.done(number);
     }
 
     /// What the mover last told of the host, and what the relay has to add.

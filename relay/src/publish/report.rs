@@ -35,6 +35,14 @@ pub(crate) fn path(state_dir: &Path, sink: &str) -> PathBuf {
     state_dir.join(format!("report.{sink}.json"))
 }
 
+/// A trouble without what differs from event to event: it is said once, not for each of them.
+fn kind(text: &str) -> String {
+    text.split(' ')
+        .filter(|word| !word.contains("hookmux.v1.") && !word.contains(".json"))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 impl Reporter {
     pub(super) fn new(state_dir: &Path, sink: &str) -> Self {
         Self {
@@ -65,8 +73,8 @@ impl Reporter {
     /// Says a trouble when it is new, and once a minute as long as it lasts.
     pub(super) fn trouble(&mut self, trouble: &Trouble, waiting: usize) {
         let text = trouble.to_string();
-        let again = self.said.is_some_and(|said| said.elapsed() < Duration::from_secs(60));
-        if self.report.trouble.as_deref() == Some(&text) && again {
+        let recent = self.said.is_some_and(|said| said.elapsed() < Duration::from_secs(60));
+        if recent && self.report.trouble.as_deref().map(kind) == Some(kind(&text)) {
             return;
         }
         if self.report.trouble.is_none() {
@@ -94,5 +102,19 @@ impl Reporter {
         }
         self.written = Some(Instant::now());
         self.changed = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kind;
+
+    #[test]
+    fn a_trouble_of_many_events_is_one() {
+        assert_eq!(
+            kind("no stream takes hookmux.v1.a.qemu.started.-; x"),
+            kind("no stream takes hookmux.v1.a.qemu.stopped.-; x")
+        );
+        assert_ne!(kind("http://a answers 429"), kind("http://a answers 503"));
     }
 }
