@@ -145,10 +145,16 @@ pub(crate) enum Discard {
 
 #[derive(Args)]
 pub(crate) struct WatchArgs {
-    /// Which events: DRIVER, DRIVER.OPERATION or a beginning of it (qemu.st), host=NAME, a guest's uuid; all that
-    /// is given must hold
+    /// Which events: DRIVER, DRIVER.OPERATION or a beginning of it (qemu.st), one of hookmux's events or a beginning
+    /// (after_vm_), host=NAME, a guest's uuid; all that is given must hold
     #[arg(value_name = "WHICH")]
     pub(crate) which: Vec<String>,
+    /// Only guests with this name, or whose name matches this pattern
+    #[arg(long, value_name = "NAME")]
+    pub(crate) guest: Option<String>,
+    /// Only what failed, and lost events
+    #[arg(long)]
+    pub(crate) failed: bool,
     /// Where to begin: now, beginning, a time, or how long ago (2h)
     #[arg(long, default_value = "now", value_name = "TIME", value_parser = From::parse)]
     pub(crate) since: From,

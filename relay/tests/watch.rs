@@ -46,7 +46,7 @@ fn lines(relay: &Relay, words: &[&str]) -> Vec<Value> {
 #[test]
 fn prefixes_choose_and_since_says_where_to_begin() {
     let (_server, relay) = filled();
-    let table: [(&[&str], usize); 12] = [
+    let table: [(&[&str], usize); 19] = [
         (&["--since", "beginning"], 9),
         (&["--since", "1h"], 9),
         (&["--since", "2126-01-01T00:00:00Z"], 0),
@@ -56,6 +56,13 @@ fn prefixes_choose_and_since_says_where_to_begin() {
         (&["--since", "beginning", "qemu.st"], 9),
         (&["--since", "beginning", "qemu.stop"], 3),
         (&["--since", "beginning", "lxc"], 0),
+        (&["--since", "beginning", "after_vm_"], 9),
+        (&["--since", "beginning", "after_vm_launch", "qemu.stopped"], 3),
+        (&["--since", "beginning", "before_vm_start"], 0),
+        (&["--since", "beginning", "--failed"], 6),
+        (&["--since", "beginning", "--guest", "web-1"], 6),
+        (&["--since", "beginning", "--guest", "web-*"], 6),
+        (&["--since", "beginning", "--guest", "web"], 0),
         (&["--since", "beginning", "host=node-2.example.org"], 3),
         (&["--since", "beginning", "host=node-2.example.org", "qemu.started", UUID], 2),
         (&["--since", "beginning", "--count", "4"], 4),

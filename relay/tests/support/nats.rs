@@ -31,6 +31,18 @@ pub fn version() -> [u32; 3] {
     [numbers.next().unwrap(), numbers.next().unwrap(), numbers.next().unwrap()]
 }
 
+/// Whether the server may be killed: an earlier one can lose what it has acknowledged.
+pub fn survives_kills() -> bool {
+    let new = version() >= [2, 10, 23];
+    if !new {
+        eprintln!(
+            "skipped: nats-server {:?} can lose acknowledged events when it is killed; 2.10.23 doesn't",
+            version()
+        );
+    }
+    new
+}
+
 /// A port that is free now.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
@@ -175,11 +187,23 @@ pub struct Stored {
     pub event: serde_json::Value,
 }
 
+/// The stream; a cluster that is choosing a leader is asked again.
+async fn stream(context: &jetstream::Context) -> stream::Stream {
+    let end = std::time::Instant::now() + LONG;
+    loop {
+        match context.get_stream(STREAM).await {
+            Ok(stream) => return stream,
+            Err(error) => assert!(std::time::Instant::now() < end, "no stream: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// All that is stored, in order; heartbeats left out.
 pub fn stored(urls: &str) -> Vec<Stored> {
     block_on(async {
         let context = context(urls).await;
-        let stream = context.get_stream(STREAM).await.unwrap();
+        let stream = stream(&context).await;
         let count = stream.cached_info().state.messages;
         let mut all = Vec::new();
         if count == 0 {
