@@ -41,6 +41,7 @@ pub(crate) async fn run(config: Option<&Path>) -> Result<u8> {
     std::fs::create_dir_all(&directory).with_context(|| format!("{}", directory.display()))?;
     std::fs::create_dir_all(begun(&settings))
         .with_context(|| format!("{}", begun(&settings).display()))?;
+    remove_old_marks(&settings);
     if let Err(trouble) = connect_once(&nats, "hookmux-relay consume").await {
         log(Level::Warning, &format!("consume: {trouble}"));
     }
@@ -523,6 +524,19 @@ async fn end(child: &mut tokio::process::Child) {
 /// Where it is marked which events are being run.
 fn begun(settings: &Consume) -> PathBuf {
     settings.state_dir.join("begun")
+}
+
+/// Marks of events that another consumer of this name has ended stay here, and are of no use once the stream has
+/// forgotten the event.
+fn remove_old_marks(settings: &Consume) {
+    const AGE: Duration = Duration::from_secs(30 * 24 * 3600);
+    for entry in std::fs::read_dir(begun(settings)).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|file| file.modified()).ok();
+        let age = modified.and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > AGE) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
 }
 
 fn bury(

@@ -60,10 +60,16 @@ impl Collector {
         let mut response = match request.send(body) {
             Ok(response) => response,
             Err(error) => {
-                return Answer::Again(
-                    Trouble::new(format!("{}: {}", self.url, crate::nats::whole(&error))),
-                    None,
-                );
+                let text = format!("{}: {}", self.url, crate::nats::whole(&error));
+                let trouble = if text.contains("UnknownIssuer") {
+                    Trouble::with(
+                        text,
+                        "ca must name the certificate of the authority that signed the collector's",
+                    )
+                } else {
+                    Trouble::new(text)
+                };
+                return Answer::Again(trouble, None);
             }
         };
         let status = response.status().as_u16();
