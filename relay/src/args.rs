@@ -126,6 +126,10 @@ pub(crate) struct EnsureArgs {
     /// What happens where it is full: the oldest go, or new ones are refused
     #[arg(long, value_enum, default_value_t, value_name = "WHICH")]
     pub(crate) discard: Discard,
+    /// Bring together the streams of sites, in place of taking events from hosts: the JetStream domain of a site, more
+    /// than once for more
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) source: Vec<String>,
     /// Compress what is kept (server 2.10 and later)
     #[arg(long)]
     pub(crate) compress: bool,

@@ -42,7 +42,13 @@ pub(crate) async fn run(config: Option<&Path>, args: &EnsureArgs) -> Result<u8> 
         allow_direct: true,
         ..stream::Config::default()
     });
-    wanted.subjects = vec![format!("{}.>", crate::subject::ROOT)];
+    if args.source.is_empty() {
+        wanted.subjects = vec![format!("{}.>", crate::subject::ROOT)];
+    } else {
+        // hosts' events cross the line to the centre too: a stream that took them there would store them twice
+        wanted.subjects = Vec::new();
+        wanted.sources = Some(sources(name, &args.source));
+    }
     wanted.num_replicas = usize::from(args.replicas);
     wanted.max_age = args.max_age;
     wanted.max_bytes = args.max_bytes;
@@ -111,12 +117,41 @@ pub(crate) async fn run(config: Option<&Path>, args: &EnsureArgs) -> Result<u8> 
     Ok(0)
 }
 
+/// The streams of the same name in these domains.
+fn sources(name: &str, domains: &[String]) -> Vec<stream::Source> {
+    domains
+        .iter()
+        .map(|domain| stream::Source {
+            name: name.to_owned(),
+            external: Some(stream::External {
+                api_prefix: format!("$JS.{domain}.API"),
+                delivery_prefix: None,
+            }),
+            ..stream::Source::default()
+        })
+        .collect()
+}
+
+fn source_names(config: &stream::Config) -> String {
+    let external = |source: &stream::Source| {
+        source.external.as_ref().map(|external| external.api_prefix.clone())
+    };
+    config
+        .sources
+        .iter()
+        .flatten()
+        .map(|source| external(source).unwrap_or_else(|| source.name.clone()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
 fn differences(
     there: &stream::Config,
     wanted: &stream::Config,
 ) -> Vec<(&'static str, String, String)> {
     [
         ("subjects", there.subjects.join(" "), wanted.subjects.join(" ")),
+        ("sources", source_names(there), source_names(wanted)),
         ("replicas", there.num_replicas.to_string(), wanted.num_replicas.to_string()),
         ("max_age", format!("{:?}", there.max_age), format!("{:?}", wanted.max_age)),
         ("max_bytes", there.max_bytes.to_string(), wanted.max_bytes.to_string()),
