@@ -24,12 +24,14 @@ packages   := $(target_dir)/packages
 # with BINARY=FILE that file is packed, and nothing is built
 needs_build := $(if $(filter file,$(origin BINARY)),build)
 
-.DEFAULT_GOAL := build
+.DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: build gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
+.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
+
+all: build relay  ## hookmux, and hookmux-relay where this Rust is new enough for it
 
 build: toolchain  ## the static binary: by way of musl where Rust has that, else of glibc
 	$(flags) $(CARGO) build --locked --release --target '$(TARGET)'
@@ -41,13 +43,38 @@ build: toolchain  ## the static binary: by way of musl where Rust has that, else
 	*) echo 'make: this is not a static binary' >&2; exit 1 ;; \
 	esac
 
+# A crate of its own, with a Cargo.lock of its own. `.ci/relay` runs a command where this Rust is new enough for it,
+# and else says that hookmux-relay is left out.
+relay_flags := --manifest-path relay/Cargo.toml --locked --target-dir '$(target_dir)/relay'
+
+relay: toolchain  ## hookmux-relay, the static binary that carries events to other hosts
+	@CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay env $(flags) $(CARGO) build $(relay_flags) --release --target '$(TARGET)'
+	@if [ -x '$(target_dir)/relay/$(TARGET)/release/hookmux-relay' ]; then \
+		ln -sfn 'relay/$(TARGET)/release/hookmux-relay' '$(target_dir)/hookmux-relay'; \
+	fi
+
+relay-clippy: needs-lint
+	@CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay $(CARGO) fmt --manifest-path relay/Cargo.toml --check
+	@CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay $(CARGO) clippy $(relay_flags) --all-targets -- -D warnings
+
+relay-unit: toolchain
+	@CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay $(CARGO) test $(relay_flags) --bins
+
+test-fleet: toolchain  ## hookmux-relay with a real nats-server: kills, a cluster, certificates, consumers, collectors
+	@NATS_SERVER="$$(.ci/nats-server '$(target_dir)/nats')" CARGO='$(CARGO)' RUSTC='$(RUSTC)' \
+		.ci/relay $(CARGO) test $(relay_flags) --test fleet -- --test-threads=4
+
+bench-fleet: toolchain  ## a thousand hosts at ten events a second, simulated: HOSTS, RATE, DURATION
+	@NATS_SERVER="$$(.ci/nats-server '$(target_dir)/nats')" CARGO='$(CARGO)' RUSTC='$(RUSTC)' CARGO_TARGET_DIR='$(target_dir)' TARGET='$(TARGET)' \
+		.ci/relay env $(flags) benches/fleet
+
 gnu-static: toolchain  ## the same by way of glibc, also where there is a musl target
 	@$(MAKE) --no-print-directory build TARGET="$$($(RUSTC) -vV | sed -n 's/^host: //p')"
 
 demo: build  ## a guest's whole life through hookmux, without root and without libvirt
 	@'$(binary)' demo
 
-test: needs lint unit fuzz package-test libvirt  ## everything: lints, unit tests, random inputs, packages, and a real libvirtd (needs root)
+test: needs lint unit relay-unit fuzz package-test libvirt  ## everything: lints, unit tests, random inputs, packages, and a real libvirtd (needs root)
 
 # Who has set CARGO has a Rust of their own.
 toolchain:
@@ -59,7 +86,7 @@ needs-lint:
 needs:
 	@.ci/needs test
 
-lint: top-level clippy shellcheck deny  ## what lies at the top level, formatting, clippy, shellcheck, cargo-deny
+lint: top-level clippy relay-clippy shellcheck deny  ## what lies at the top level, formatting, clippy, shellcheck, cargo-deny
 
 top-level:
 	@.ci/top-level
@@ -99,10 +126,18 @@ deny:
 		else echo 'ADVISORIES NOT CHECKED: their database could not be fetched ($(target_dir)/advisories.log)'; fi ;; \
 	esac; \
 	echo "$(CARGO) deny --locked check $$what"; \
-	$(CARGO) deny --locked check $$what
+	$(CARGO) deny --locked check $$what; \
+	case $$version in *' 0.18.'[0-5]) \
+		sed '/^unsound /d' relay/deny.toml > '$(target_dir)/relay-deny.toml'; \
+		what="--config $(target_dir)/relay-deny.toml bans licenses sources" ;; \
+	esac; \
+	$(CARGO) deny --manifest-path relay/Cargo.toml --locked check $$what
 
 msrv:  ## clippy with the oldest Rust that Cargo.toml promises (needs rustup, or that Rust)
 	@CARGO_TARGET_DIR='$(target_dir)' .ci/msrv
+
+relay-msrv:  ## the same for hookmux-relay, which promises another
+	@CARGO_TARGET_DIR='$(target_dir)' .ci/msrv relay
 
 minimal-versions: toolchain  ## a build, and unit tests, with the oldest versions that Cargo.toml allows of what hookmux depends on
 	@CARGO='$(CARGO)' CARGO_TARGET_DIR='$(target_dir)' .ci/minimal-versions
@@ -187,6 +222,12 @@ tarball: $(needs_build)  ## all files and an install script, for any Linux
 deb rpm tarball:
 	@BINARY='$(BINARY)' HOST_BINARY='$(HOST_BINARY)' OUT='$(packages)' CARGO='$(CARGO)' packaging/build $@
 
+relay-deb: relay  ## a package of hookmux-relay for Debian, Ubuntu and their relatives
+relay-rpm: relay  ## a package of hookmux-relay for Fedora, RHEL and their relatives
+relay-deb relay-rpm:
+	@CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay env BINARY='$(target_dir)/hookmux-relay' OUT='$(packages)' CARGO='$(CARGO)' \
+		packaging/relay/build $(@:relay-%=%)
+
 package-lint: deb rpm  ## what lintian and rpmlint say of the packages
 	@packaging/lint '$(packages)'
 
@@ -201,6 +242,7 @@ test-vm: deb  ## the .deb on whole machines with systemd, AppArmor and libvirtd:
 
 clean:  ## removes what was built
 	$(CARGO) clean
+	rm -rf relay/target
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
