@@ -313,3 +313,11 @@ fn what_cannot_be_installed_as_asked_changes_nothing_at_all() {
     host.text(&["uninstall", "--driver", "qemu"], 0);
     assert!(host.hook("qemu").exists(), "what is not ours stays");
 }
+
+#[test]
+fn the_version_is_told_by_an_option_and_by_a_word() {
+    let host = Host::new();
+    let version = host.text(&["--version"], 0);
+    assert!(version.starts_with("hookmux "), "{version}");
+    assert_eq!(host.text(&["version"], 0), version);
+}

@@ -916,29 +916,6 @@ fn a_wrong_action_prints_the_help() {
     }
 }
 
-#[test]
-fn a_script_without_its_word_is_told_as_it_is_typed() {
-    let host = Host::new();
-    host.script("bin/x", ":");
-    for (more, end) in
-        [(&[][..], " --event EVENT"), (&["--event", "after_vm_stop"], " --event after_vm_stop")]
-    {
-        // a word without a slash may be meant as something else
-        let _writing = writing();
-        let output = Command::new(binary_under_test())
-            .arg("--hooks-dir")
-            .arg(host.hooks())
-            .args([&["add", "x"], more].concat())
-            .current_dir(host.hook("bin"))
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        let command = format!(" add script x{end}`?");
-        assert!(said.contains("did you mean `hookmux ") && said.contains(&command), "{said}");
-    }
-}
-
 /// Registers a script at an event of qemu's with `result: status-line`.
 fn answering(host: &Host, name: &str, event: &str, script: &str, more: &str) {
     host.script(format!("bin/{name}"), script);

@@ -55,7 +55,6 @@ const TABLE: &[(&str, i32)] = &[
     ("help --all", 0),
     ("fullhelp", 0),
     ("--version", 0),
-    ("version", 0),
     ("list --help", 0),
     ("add script hooks/bin/x --event after_vm_stop --dry-run", 0),
     ("add contrib/port-forward --from ready --dry-run", 0),

@@ -415,14 +415,14 @@ fn a_condition_makes_a_registration() {
     assert!(text.contains("\nwhen: {name: \"g\", property: {x: \"yes\"}}\n"), "{text}");
     assert!(!text.contains("# when"), "{text}");
     // the guest's name is in what comes next
-    let words = said["next"][1]["fix_command"].as_array().unwrap();
+    let words = said["next"][2]["fix_command"].as_array().unwrap();
     assert_eq!(words[words.len() - 3..], ["qemu", "g", "prepare"], "{said:#}");
     assert_eq!(findings(&host, &paths), Vec::<Value>::new());
     let (said, _) =
         made(&host, &["before_vm_start", "web", "--when", "name=web*", "--when", "name=!web-test"]);
     let text = host.read_text("hooks/hooks.d/web.yaml");
     assert!(text.contains("\nwhen: {name: [\"web*\", \"!web-test\"]}\n"), "{text}");
-    assert!(said["next"][1]["fix"].as_str().unwrap().contains(" GUEST "), "{said:#}");
+    assert!(said["next"][2]["fix"].as_str().unwrap().contains(" GUEST "), "{said:#}");
     host.call("qemu", ["web1", "prepare", "begin", "-"]).run().succeeds();
     let said = host.text(&["show", "last"], 0);
     assert!(said.contains("before_vm_start/web") && said.contains("stdout:"), "{said}");

@@ -768,7 +768,7 @@ fn executions_are_selected_by_beginnings_and_patterns() {
         (&["zzz*"], "--guest selects by a guest"),
         (&["qmeu/prepare"], "did you mean qemu?"),
         (&["qemu/prepair"], "did you mean qemu/prepare?"),
-        (&["before_vm_start/10-licence"], "--hook 'before_vm_start/10-licence'"),
+        (&["before_vm_start/10-licence"], "--hook before_vm_start/10-licence`"),
         (&["--event", "after_vm_strop"], "did you mean after_vm_stop?"),
     ] {
         for command in ["log", "watch"] {

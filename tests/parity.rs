@@ -42,8 +42,9 @@ fn rows() -> BTreeMap<String, bool> {
 
 /// Every file of Rust below these directories, but what others have written.
 fn sources() -> Vec<PathBuf> {
-    let mut todo =
-        ["src", "tests", "relay/src", "relay/tests"].map(|it| Path::new(env!("CARGO_MANIFEST_DIR")).join(it)).to_vec();
+    let mut todo = ["src", "tests", "relay/src", "relay/tests"]
+        .map(|it| Path::new(env!("CARGO_MANIFEST_DIR")).join(it))
+        .to_vec();
     let mut files = Vec::new();
     while let Some(directory) = todo.pop() {
         for entry in fs::read_dir(directory).unwrap().flatten() {

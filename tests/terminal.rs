@@ -84,14 +84,9 @@ fn tables_fit_the_terminal_and_pipes_get_everything() {
     // what a hook said last is more than where it lies
     let failed = plain(&host, 80, "log");
     assert!(failed.contains("failed (3)") && failed.contains("of the guest"), "{failed}");
-    let shown = host.text(&["show", "last"], 0);
-    let bar =
-        |line: &str| line.contains("  |").then(|| line.find('|').map(|at| line[..at].width()));
-    let bars: Vec<_> = shown.lines().filter_map(bar).collect();
-    assert!(bars.len() == 3 && bars.iter().all(|at| *at == bars[0]), "{shown}");
     // an event's name is there to be copied
     let events = plain(&host, 80, "events");
-    assert!(events.contains("\nbefore_device_migrate_destination "), "{events}");
+    assert!(events.contains("\n  before_device_migrate_destination "), "{events}");
     let wide = plain(&host, 80, "list --wide");
     assert!(wide.contains("10-hugepages-for-every-guest-of-this-host"), "{wide}");
 }

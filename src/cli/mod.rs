@@ -62,7 +62,10 @@ use register::{add, delete, enable, export, import, new};
 pub fn main() -> ! {
     completions::answer();
     let mut output = Output::new();
-    let words = typed::with_values(env::args_os());
+    let mut words = typed::with_values(env::args_os());
+    if typed::ask_for_version(&words) {
+        words = vec!["hookmux".into(), "--version".into()];
+    }
     let all_help = typed::ask_for_all_help(&words);
     if let Some(rest) = relay::words_of_watch(&words) {
         let Err(error) = relay::execute(rest);

@@ -11,7 +11,7 @@ const TAKES_ANY_WORD: [&str; 2] = ["--action", "--args"];
 const HOOKS_DIR: &str = "--hooks-dir";
 
 /// Returns the words with a value for each switch that has none. The parser would take the next word for it:
-/// `--manual script PATH`. `hookmux version` is `hookmux --version`.
+/// `--manual script PATH`.
 pub(super) fn with_values(words: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let words: Vec<OsString> = words.collect();
     let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
@@ -37,18 +37,21 @@ pub(super) fn with_values(words: impl Iterator<Item = OsString>) -> Vec<OsString
         }
         word
     };
-    let mut all: Vec<OsString> = words.iter().enumerate().map(with_value).collect();
-    // as of many other programs
-    if let [_, word] = all.as_mut_slice() {
-        if word == "version" {
-            *word = "--version".into();
-        }
-    }
-    all
+    words.iter().enumerate().map(with_value).collect()
 }
 
 /// Tells whether they ask for the help of every command, which the parser can't print at once.
 pub(super) fn ask_for_all_help(words: &[OsString]) -> bool {
+    without_place(words) == ["help", "--all"]
+}
+
+/// Tells whether they are `hookmux version`, as many other programs have it.
+pub(super) fn ask_for_version(words: &[OsString]) -> bool {
+    without_place(words) == ["version"]
+}
+
+/// Returns the words but the program and `--hooks-dir`.
+fn without_place(words: &[OsString]) -> Vec<&OsString> {
     let mut rest = Vec::new();
     let mut words = words.iter().skip(1);
     while let Some(word) = words.next() {
@@ -58,7 +61,7 @@ pub(super) fn ask_for_all_help(words: &[OsString]) -> bool {
             rest.push(word);
         }
     }
-    rest == ["help", "--all"]
+    rest
 }
 
 #[cfg(test)]

@@ -149,7 +149,7 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
         return Ok(CommandEnd::Good);
     }
     let is_narrow = output.width().is_some_and(|width| width < NARROW_CELLS);
-    let rows: Vec<Vec<Cell>> = lines
+    let mut rows: Vec<Vec<Cell>> = lines
         .iter()
         .map(|line| {
             let class = line.calls.first().map_or("", |call| call.class.name());
@@ -173,7 +173,15 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
     let mut head = ["EVENT", "LIBVIRT CALL", "CLASS", "WHEN", "HERE"].map(Column::from);
     // it is what a directory is called, so it is copied
     head[0].shortening = Shortening::Never;
-    output.table(&head, &rows);
+    if is_narrow {
+        for row in &mut rows {
+            row.swap(0, 1);
+            row.truncate(head.len() - 1);
+        }
+        output.grouped_table(&["LIBVIRT CALL", "EVENT", "CLASS", "WHEN"], &rows);
+    } else {
+        output.table(&head, &rows);
+    }
     output.line("");
     for class in [Class::Gate, Class::Live, Class::Notify] {
         output.sentence(2, &format!("{}: {}.", class.name(), class_words::meaning(class)));

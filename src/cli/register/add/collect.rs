@@ -158,10 +158,7 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
             Ok(AddSource::File(std::path::absolute(&arguments.what)?))
         }
         (word, _) => {
-            let hint = match Path::new(word).is_file() {
-                true => format!("; did you mean `{}`?", as_script(arguments)),
-                false => suggestion(word, ["script", "module"]),
-            };
+            let hint = suggestion(word, ["script", "module"]);
             let message = format!(
                 "`{word}` is neither `script` nor `module` nor contrib/NAME nor a .yaml file nor the path of a program{hint}"
             );
@@ -195,19 +192,6 @@ fn must_be_there(arguments: &AddArgs) -> anyhow::Result<()> {
 /// Tells whether a path has the name of a registration's file.
 fn is_file(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == EXTENSION || end == "yml")
-}
-
-/// Returns the command as it was typed, with the word `script`.
-fn as_script(arguments: &AddArgs) -> String {
-    let mut words: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let place = words.iter().position(|word| *word == *arguments.what.as_os_str());
-    words.insert(place.unwrap_or(words.len()), "script".into());
-    words.insert(0, "hookmux".into());
-    let HookOptions { event, category, .. } = &arguments.options;
-    if event.is_empty() && category.is_none() {
-        words.extend(["--event".into(), "EVENT".into()]);
-    }
-    command::text(&words)
 }
 
 /// Returns the files of registrations if several are named, or a directory; else `None`.
