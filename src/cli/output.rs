@@ -274,7 +274,11 @@ impl Output {
 
     /// Prints a table whose neighbouring rows often have the same first cell. On a narrow terminal such a cell is a line
     /// of its own above its rows, so that the others have more room.
-    pub(crate) fn grouped_table(&mut self, head: &[&str], rows: &[Vec<Cell>]) {
+    pub(crate) fn grouped_table<'a, C: Into<Column<'a>> + Copy>(
+        &mut self,
+        head: &[C],
+        rows: &[Vec<Cell>],
+    ) {
         let laid_out = self.lay_out(head, rows);
         let Some(available) = self.width().filter(|width| laid_out.natural_width() > *width) else {
             return self.table(head, rows);

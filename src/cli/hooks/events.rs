@@ -178,7 +178,8 @@ pub(crate) fn run(arguments: &EventsArgs, output: &mut Output) -> anyhow::Result
             row.swap(0, 1);
             row.truncate(head.len() - 1);
         }
-        output.grouped_table(&["LIBVIRT CALL", "EVENT", "CLASS", "WHEN"], &rows);
+        head.swap(0, 1);
+        output.grouped_table(&head[..head.len() - 1], &rows);
     } else {
         output.table(&head, &rows);
     }
