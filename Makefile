@@ -48,7 +48,10 @@ build: toolchain  ## the static binary: by way of musl where Rust has that, else
 relay_flags := --manifest-path relay/Cargo.toml --locked --target-dir '$(target_dir)/relay'
 
 relay: toolchain  ## hookmux-relay, the static binary that carries events to other hosts
-	@CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay env $(flags) $(CARGO) build $(relay_flags) --release --target '$(TARGET)'
+	@rm -f '$(target_dir)/hookmux-relay'
+	@case '$(TARGET)' in *-musl) command -v musl-gcc > /dev/null \
+		|| { echo 'HOOKMUX-RELAY LEFT OUT: it needs musl-gcc (Debian: musl-tools)'; exit 0; } ;; esac; \
+	CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay env $(flags) $(CARGO) build $(relay_flags) --release --target '$(TARGET)'
 	@if [ -x '$(target_dir)/relay/$(TARGET)/release/hookmux-relay' ]; then \
 		ln -sfn 'relay/$(TARGET)/release/hookmux-relay' '$(target_dir)/hookmux-relay'; \
 	fi
@@ -126,7 +129,7 @@ deny:
 		else echo 'ADVISORIES NOT CHECKED: their database could not be fetched ($(target_dir)/advisories.log)'; fi ;; \
 	esac; \
 	echo "$(CARGO) deny --locked check $$what"; \
-	$(CARGO) deny --locked check $$what; \
+	$(CARGO) deny --locked check $$what || exit 1; \
 	case $$version in *' 0.18.'[0-5]) \
 		sed '/^unsound /d' relay/deny.toml > '$(target_dir)/relay-deny.toml'; \
 		what="--config $(target_dir)/relay-deny.toml bans licenses sources" ;; \

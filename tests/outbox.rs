@@ -791,3 +791,51 @@ fn a_guest_without_a_document_has_no_uuid_in_its_subject() {
     assert_eq!(all[&1]["subject"], "qemu/stopped/-");
     assert_eq!(all[&2]["subject"], format!("qemu/stopped/{UUID}"));
 }
+
+/// What libvirt got on standard error may have the words of a hook, or the value of a property: they stay on the host.
+#[test]
+fn neither_output_nor_values_are_in_the_event_of_a_refused_call() {
+    let host = host("custom_properties: {vlan: '7|8'}\n");
+    host.script("before_vm_dehibernate/10-a", &format!("echo {SECRET} >&2; exit 3"));
+    host.script("before_vm_start/10-a", ":");
+    host.guest("restore begin").run();
+    let held = host.guest("prepare begin").run();
+    assert!(held.status != Some(0) && held.stderr.contains(SECRET));
+    let property = format!("<hookmux:property name='vlan'>{SECRET}</hookmux:property>");
+    let refused = host.guest("prepare begin").stdin(with_properties(&property).as_str()).run();
+    assert!(refused.stderr.contains(SECRET), "{refused:?}");
+    prune(&host);
+    let events = events(&host);
+    assert_eq!(events.len(), 3, "{events:#?}");
+    for event in events.values() {
+        assert!(!event.to_string().contains(SECRET), "{event:#}");
+    }
+    let last = events.values().last().unwrap();
+    assert!(last["data"]["failure"].as_str().unwrap().contains("hookmux show "), "{last:#}");
+}
+
+/// On a host whose hooks all run elsewhere.
+#[test]
+fn title_and_properties_are_told_without_hooks_and_under_bypass() {
+    let host = host("custom_properties: {vlan: '7|8'}\n");
+    let document = with_properties("<hookmux:property name='vlan'>7</hookmux:property>");
+    host.guest("prepare begin").stdin(document.as_str()).run().succeeds();
+    host.script("before_vm_start/10-a", ":");
+    host.text(&["bypass", "on", "--for", "1h", "--yes"], 0);
+    host.guest("prepare begin").stdin(document.as_str()).run().succeeds();
+    prune(&host);
+    let events = events(&host);
+    assert_eq!(events.len(), 2);
+    for event in events.values() {
+        assert_eq!(event["data"]["title"], "a title", "{event:#}");
+        assert_eq!(event["data"]["properties"], json!({"vlan": "7"}), "{event:#}");
+    }
+}
+
+/// A guest's document with a title and these properties.
+fn with_properties(properties: &str) -> String {
+    let metadata = format!(
+        "<hookmux:properties xmlns:hookmux='urn:hookmux:properties:1'>{properties}</hookmux:properties>"
+    );
+    guest(&metadata, "").replace("<devices>", "<title>a title</title>\n<devices>")
+}

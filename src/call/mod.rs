@@ -75,10 +75,15 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
     }
     let occasion = |facts| Occasion::new(call, settings, &surroundings, facts);
     let document = || if call.has_document() { input::read() } else { Document::Absent };
+    // an event has the title and the properties too
+    let facts_without_hooks = || match settings.outbox {
+        true => DocumentFacts::of_head_for_event(document()),
+        false => DocumentFacts::of_head(document()),
+    };
     match bypass::load(&surroundings.hooks_dir, &mut trust) {
         Ok(bypass) => {
             if let Some(entry) = bypass.of(call) {
-                let occasion = occasion(DocumentFacts::of_head(document()));
+                let occasion = occasion(facts_without_hooks());
                 return answer(occasion, Handling::Bypassed(entry), observer);
             }
         }
@@ -94,7 +99,7 @@ pub(crate) fn handle(invocation: &Invocation, call: &Call, observer: &mut dyn Ob
         return if has_no_effect(call, settings) && !Ledger::may_exist(&settings.runtime_dir) {
             Answer::default()
         } else {
-            answer(occasion(DocumentFacts::of_head(document())), Handling::NoHooks, observer)
+            answer(occasion(facts_without_hooks()), Handling::NoHooks, observer)
         };
     }
     let document = document();

@@ -47,6 +47,18 @@ impl DocumentFacts {
         DocumentFacts { identity, ..DocumentFacts::without_content(document) }
     }
 
+    /// As [`DocumentFacts::of_head`], with what the document says of the guest as far as it can be read: for the event of a
+    /// call that runs no hook.
+    pub(crate) fn of_head_for_event(document: Document) -> DocumentFacts {
+        let tree = document.bytes().and_then(|bytes| document::parse(bytes).ok());
+        let read =
+            tree.map(|tree| (document::identity(&tree), metadata::read(&tree).unwrap_or_default()));
+        match read {
+            Some((identity, metadata)) => DocumentFacts { document, identity, metadata },
+            None => DocumentFacts::of_head(document),
+        }
+    }
+
     /// Reads nothing of a document.
     pub(crate) fn without_content(document: Document) -> DocumentFacts {
         DocumentFacts {

@@ -68,12 +68,13 @@ impl Directory {
         let found = fs::symlink_metadata(path)?;
         let (wanted, mode) = (group.unwrap_or(found.gid()), directory.mode(0o700, 0o750));
         let is_others = found.gid() != wanted || found.mode() & 0o7777 != mode;
-        if found.gid() != wanted {
-            chown(path, None, Some(wanted))?;
-        }
         if is_others {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+            // the directory last: whoever dies in between does it again
             directory.give_files()?;
+            if found.gid() != wanted {
+                chown(path, None, Some(wanted))?;
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         }
         if group.is_some() {
             open_way(state_dir)?;

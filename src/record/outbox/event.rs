@@ -167,7 +167,14 @@ fn encode_with(source: &EventSource<'_>, max_runs: usize) -> serde_json::Result<
         .iter()
         .zip(runs.iter())
         .find_map(|(what, run)| Some(format!("{}: {}", run.hook, what.as_deref()?)));
-    let own = head.failure.as_deref().filter(|_| !runs.iter().any(|run| run.outcome.is_failure()));
+    // the words that libvirt got may have a line that a hook of an earlier call wrote, or the value of a property
+    let is_own = head.failure.is_some() && !runs.iter().any(|run| run.outcome.is_failure());
+    let own = is_own.then(|| {
+        format!(
+            "no hook of this call failed; on the host `hookmux show {}` has the reason",
+            head.id
+        )
+    });
     serde_json::to_vec(&Event {
         specversion: "1.0",
         id: &head.id,
@@ -195,7 +202,7 @@ fn encode_with(source: &EventSource<'_>, max_runs: usize) -> serde_json::Result<
             duration_ms: head.duration_us.unwrap_or_default() / 1000,
             outcome: word(head.outcome),
             exit_status: head.status.unwrap_or_default(),
-            failure: failed.as_deref().or(own).map(text),
+            failure: failed.or(own).as_deref().map(text),
             properties: properties.collect(),
             runs: runs.iter().enumerate().take(max_runs).map(run).collect(),
             left_out: runs.len().saturating_sub(max_runs),

@@ -108,11 +108,16 @@ impl EventMover<'_> {
             self.sequence.files = self.entries.len() as u64;
             self.sequence.bytes = self.entries.iter().map(|entry| self.outbox.size(entry)).sum();
         }
-        self.finish_batch()?;
+        // what has been sent makes room, where the disk is full
+        let finished = self.finish_batch();
+        self.remove_sent()?;
+        let unreadable = finished?;
         if let Some(gap) = self.sequence.gap.clone() {
             self.finish_gap(&gap)?;
         }
-        self.remove_sent()?;
+        if unreadable > 0 {
+            self.add_gap(None, unreadable, GapReason::Unreadable)?;
+        }
         while self.move_batch()? > 0 {
             self.make_room()?;
         }
@@ -124,8 +129,9 @@ impl EventMover<'_> {
         Ok(())
     }
 
-    /// Moves what is left of the last batch, whose mover died.
-    fn finish_batch(&mut self) -> io::Result<()> {
+    /// Moves what is left of the last batch, whose mover died. Returns how many events of it can't be read.
+    fn finish_batch(&mut self) -> io::Result<u64> {
+        let mut unreadable = 0;
         let waiting = self.spool.event_ids();
         let batch: Vec<(u64, String)> =
             self.sequence.numbered().map(|(number, id)| (number, id.clone())).collect();
@@ -134,6 +140,7 @@ impl EventMover<'_> {
             let bytes = match self.spool.read_event(&id) {
                 Err(error) if is_not_an_event(&error) => {
                     self.spool.put_event_aside(&id)?;
+                    unreadable += 1;
                     continue;
                 }
                 read => read?,
@@ -144,7 +151,7 @@ impl EventMover<'_> {
             self.spool.remove_event(&id)?;
             self.done.moved += 1;
         }
-        Ok(())
+        Ok(unreadable)
     }
 
     /// Gives numbers to a batch of events, and moves it.
