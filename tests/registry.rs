@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -1149,6 +1149,18 @@ fn scripts_that_are_no_registrations_have_another_way() {
                 .say(&[command, name])
                 .ends(1, &["is not a registration but a script (event directory)"]);
         }
+    }
+    // what disables these isn't their mode
+    let link = place.host.hook("before_vm_start/20-link");
+    symlink("/dev/null", &link).unwrap();
+    let empty = place.host.hook("before_vm_start/30-empty");
+    fs::write(&empty, "").unwrap();
+    for (path, why) in [(link, "a link to /dev/null"), (empty, "it is empty")] {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let said = place.say(&["enable", name]);
+        let rm = format!("`rm {}` ends that", path.display());
+        said.ends(1, &["is not a registration but a script", why, &rm]);
+        assert!(!said.stderr.contains("chmod"), "{said:#?}");
     }
 }
 

@@ -208,8 +208,9 @@ pub(crate) fn flow_word(word: &str) -> String {
     }
 }
 
-/// Events that a guest doesn't have when it comes by migration or from a save.
-const FRESH_EVENTS: [&str; 2] = ["before_vm_start", "after_vm_start"];
+/// Events that some guests don't have, and how those come.
+const FRESH_EVENTS: [(&str, &str); 2] =
+    [("before_vm_start", "by migration"), ("after_vm_start", "by migration or from a save")];
 
 impl Registration {
     /// Returns a warning about events at which `undo` does less than is expected.
@@ -220,9 +221,10 @@ impl Registration {
         if is_only_events && events.iter().all(is_of_daemon) {
             return Some("`undo` has an effect only for guests, networks and ports: its events are the daemon's".to_owned());
         }
-        let fresh = events.iter().find(|name| FRESH_EVENTS.contains(&name.as_str()))?;
+        let row = |name: &String| FRESH_EVENTS.iter().find(|(event, _)| event == name);
+        let (fresh, how) = events.iter().find_map(row)?;
         Some(format!(
-            "`undo` at {fresh}: a guest that comes by migration or from a save doesn't have this event, and what it needs isn't set up; before_vm_prepare, after_vm_launch and after_vm_reconnect come for every guest"
+            "`undo` at {fresh}: a guest that comes {how} doesn't have this event, and what it needs isn't set up; before_vm_prepare, after_vm_launch and after_vm_reconnect come for every guest"
         ))
     }
 }
@@ -249,7 +251,8 @@ mod tests {
                 .contains("none of its events is live")
         );
         assert!(warnings("events: after_vm_stop\nrollback: /y\n").contains("only at a gate"));
-        assert!(warnings("events: before_vm_start\nundo: /y\n").contains("before_vm_prepare"));
+        let warning = warnings("events: before_vm_start\nundo: /y\n");
+        assert!(warning.contains("before_vm_prepare") && !warning.contains("save"), "{warning}");
         assert!(
             warnings("events: [after_vm_reconnect, after_vm_start]\nundo: /y\n")
                 .contains("at after_vm_start")

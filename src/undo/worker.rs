@@ -37,7 +37,7 @@ use crate::state::locks::{HookLock, LockError, LockHolder};
 use crate::trust::Trust;
 
 /// What is told where the worker gives up.
-const WAY_OUT: &str = "once that is mended, `hookmux undo` takes back what is owed";
+const WAY_OUT: &str = "once that is fixed, `hookmux undo` takes back what is owed";
 /// How often an owner is tried for which nothing can be done.
 const MAX_TRIES: u32 = 6;
 /// The limit of one undo that nobody waits for; its own is mostly shorter.

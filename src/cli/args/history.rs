@@ -24,7 +24,7 @@ pub(crate) struct ConditionArgs {
     /// Of this libvirt operation
     #[arg(long, value_parser = NotEmpty::new())]
     pub operation: Option<String>,
-    /// In which something failed; with --hook or --event, that. `log`, `show` and `retry` leave out what a later retry has mended, or a later try of a detached hook
+    /// In which something failed; with --hook or --event, that. `log`, `show` and `retry` leave out what a later retry has fixed, or a later try of a detached hook
     #[arg(long, alias = "error")]
     pub failed: bool,
     /// In which nothing failed; with --hook or --event, in which that succeeded

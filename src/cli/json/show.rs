@@ -104,7 +104,7 @@ object! {
         left_out: Option<String>,
         /// Whether passwords in libvirt's document were replaced; null where that isn't recorded, as in records of 0.1.0
         document_masked: Option<bool>,
-        /// Its retries, and the attempts of its detached hooks
+        /// Its retries, and the tries of its detached hooks
         later: Vec<Execution>,
         /// The hooks that run at this moment
         running: Vec<RunningHook>,
@@ -114,7 +114,7 @@ object! {
         detached: Option<DetachedState>,
         /// The job by whose id it was asked for
         job: Option<String>,
-        /// The ids of newer executions that `last` and conditions pass over: what libvirt calls after a failure, retries, runs by hand, attempts of detached hooks
+        /// The ids of newer executions that `last` and conditions pass over: what libvirt calls after a failure, retries, runs by hand, tries of detached hooks
         passed_over: Vec<String>,
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{anyhow, bail};
 
 use crate::cli::args::Format;
 use crate::cli::inventory::Inventory;
-use crate::cli::inventory::listed::{self, Listed};
+use crate::cli::inventory::listed::{self, HookState, Listed};
 use crate::cli::json::change::ChangeSummary;
 use crate::cli::json::message::Message;
 use crate::cli::json::registration::RegistrationAction;
@@ -148,6 +148,16 @@ pub(crate) fn how_to_switch_script(
     let hooks = listed::all(Inventory::look(settings, user)).ok()?;
     let hook = hooks.iter().find(|hook| hook.registration.is_none() && is_selected(hook))?;
     let (path, source) = (&hook.path, hook.source.name());
+    if hook.state == HookState::Disabled {
+        // a mode changes nothing there, and `chmod` would follow a link to /dev/null
+        let reason = hook.reason.as_deref().unwrap_or("disabled");
+        let reason = reason.strip_prefix("disabled: ").unwrap_or(reason);
+        return Some(format!(
+            "{} is not a registration but a script ({source}), and it is disabled ({reason}): `{}` ends that; then the script runs that you put there, or one of this name in a lower root",
+            path.display(),
+            Fix::run(&words!["rm", path]),
+        ));
+    }
     Some(format!(
         "{} is not a registration but a script ({source}): `{}` disables it, chmod a+x enables it, rm removes it",
         path.display(),

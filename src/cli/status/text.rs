@@ -246,7 +246,7 @@ impl Page<'_> {
             words.push_str(&format!(
                 ", {} failed {} of detached hooks",
                 counted.detached_failed,
-                if counted.detached_failed == 1 { "attempt" } else { "attempts" }
+                if counted.detached_failed == 1 { "try" } else { "tries" }
             ));
         }
         let is_bad = counted.failed + counted.lost + counted.detached_failed > 0;

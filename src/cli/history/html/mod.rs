@@ -330,7 +330,7 @@ impl Page<'_> {
 
     fn add_later(&self, section: &mut Markup) {
         let titles = ["Execution", "When", "Hooks", "Took", "Result"];
-        add_table("Retries, and attempts of detached hooks.", &titles, section, |body| {
+        add_table("Retries, and tries of detached hooks.", &titles, section, |body| {
             for seen in self.shown.follow_ups {
                 let head = &seen.head;
                 let (result, tone) = executions::result(seen, self.shown.hooks_dir);
