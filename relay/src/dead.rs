@@ -70,7 +70,7 @@ fn id_in(name: &str) -> Option<&str> {
     if is_of_no_event(name) {
         return Some(name);
     }
-    // 0.2.0 had no hash of the host
+    // a letter from before there was a hash of the host has none
     let (id, hash) = name.split_once('-').map_or((name, None), |(id, hash)| (id, Some(hash)));
     let is_hash = hash.is_none_or(|hash| {
         hash.len() == 16 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))

@@ -128,7 +128,7 @@ fn root_believes_nothing_that_lies_among_dead_letters() {
     write("x.json", &ulid(3));
     write(&format!("{}.json", with_host(&ulid(4), "other")), &ulid(4));
     write(&format!("{own}.json"), &id);
-    // as 0.2.0 called it
+    // without the hash of its host
     let old = ulid(5);
     write(&format!("{old}.json"), &old);
     std::fs::create_dir(dead.join(format!("{}.json", ulid(6)))).unwrap();
