@@ -262,21 +262,21 @@ async fn handle(message: jetstream::Message, settings: &Consume) {
             return;
         }
         Err(why) => {
-            let id = format!("stream-{sequence}");
-            bury(
-                settings,
-                &id,
-                &message,
-                deliveries,
-                sequence,
-                &format!("not an event of hookmux: {why}"),
-            );
-            acknowledge(&message, AckKind::Term).await;
+            let id = dead::id_of_no_event(sequence);
+            let why = format!("not an event of hookmux: {why}");
+            // on disk before the server is told
+            let kind = if bury(settings, &id, &message, deliveries, sequence, &why) {
+                AckKind::Term
+            } else {
+                AckKind::Nak(Some(settings.retry_delay.0))
+            };
+            acknowledge(&message, kind).await;
             return;
         }
     };
     let most = settings.max_deliver.0 as u64;
-    let mark = begun(settings).join(&event.id);
+    let name = dead::name_of_event(&event.id, event.host().unwrap_or_default());
+    let mark = begun(settings).join(&name);
     if std::fs::read(&mark).is_ok_and(|text| text == b"done\n") {
         // its hooks had run when this program was killed, before the server knew
         if acknowledge(&message, AckKind::Ack).await {
@@ -308,7 +308,7 @@ async fn handle(message: jetstream::Message, settings: &Consume) {
         End::Done => {
             let _ = std::fs::write(&mark, b"done\n");
             if deliveries == most {
-                dead::forget(settings, &event.id);
+                dead::forget(settings, &name);
             }
             if acknowledge(&message, AckKind::Ack).await {
                 let _ = std::fs::remove_file(&mark);

@@ -79,7 +79,8 @@ impl Outbox {
     /// copy: without that, nothing would be sent until it comes to the cursor again.
     ///
     /// A file that has come with a number that the cursor had passed shows it; so does a last number that was told
-    /// later, and is lower.
+    /// later, and is lower. Times alone prove nothing, as the clock may have been set back: where hookmux tells of a
+    /// number that isn't lower than the cursor, or such a file is there, it hasn't begun anew.
     pub(crate) fn begun_anew(&mut self, cursor: u64, cursor_written: (i64, i64)) -> Option<u64> {
         let now = std::fs::metadata(&self.directory)
             .map(|directory| (directory.mtime(), directory.mtime_nsec()))
@@ -88,11 +89,18 @@ impl Outbox {
         if self.looked.replace(now) == Some(now) {
             return None;
         }
+        let told = self.told();
+        if told.is_some_and(|(last, _)| last >= cursor) {
+            return None;
+        }
         let mut lowest = None;
         for entry in std::fs::read_dir(&self.directory).ok()?.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let Some(number) = number(&name) else { continue };
-            if number > cursor || lowest.is_some_and(|lowest| lowest <= number) {
+            if number >= cursor {
+                return None;
+            }
+            if lowest.is_some_and(|lowest| lowest <= number) {
                 continue;
             }
             if let Ok(metadata) = entry.metadata()
@@ -102,15 +110,19 @@ impl Outbox {
             }
         }
         lowest.or_else(|| {
-            let path = self.directory.join(STATUS);
-            let told = std::fs::symlink_metadata(&path).ok()?;
-            let status: serde_json::Value = serde_json::from_slice(&read(&path).ok()?).ok()?;
-            let sequence = status.get("sequence")?;
-            let last =
-                sequence.as_str().map_or_else(|| sequence.as_u64(), |text| text.parse().ok())?;
-            let later = (told.mtime(), told.mtime_nsec()) > cursor_written;
-            (later && last < cursor).then_some(last + 1)
+            let (last, time) = told?;
+            (time > cursor_written).then_some(last + 1)
         })
+    }
+
+    /// The last number that hookmux told of in its status, and when.
+    fn told(&self) -> Option<(u64, (i64, i64))> {
+        let path = self.directory.join(STATUS);
+        let file = std::fs::symlink_metadata(&path).ok()?;
+        let status: serde_json::Value = serde_json::from_slice(&read(&path).ok()?).ok()?;
+        let sequence = status.get("sequence")?;
+        let last = sequence.as_str().map_or_else(|| sequence.as_u64(), |text| text.parse().ok())?;
+        Some((last, (file.mtime(), file.mtime_nsec())))
     }
 
     /// Hands out anew what comes after a number.
@@ -151,7 +163,37 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{id, number};
+    use super::{Outbox, id, number};
+
+    #[test]
+    fn a_clock_that_is_set_back_is_no_new_beginning() -> std::io::Result<()> {
+        // file numbers and the sequence of status.json, all written after the cursor, which is at 20
+        let table: [(&[u64], Option<u64>, Option<u64>); 8] = [
+            (&[18, 19, 20], Some(20), None),
+            (&[18, 19, 20], None, None),
+            (&[18, 19], Some(20), None),
+            (&[], Some(20), None),
+            // the status is behind, as the mover still moves
+            (&[18, 19, 20], Some(17), None),
+            (&[1, 2], Some(2), Some(1)),
+            (&[1, 2], None, Some(1)),
+            (&[], Some(2), Some(3)),
+        ];
+        for (numbers, sequence, begins) in table {
+            let directory = tempfile::tempdir()?;
+            for number in numbers {
+                let name = format!("{number:020}-01JDZ3M8X5Q2K7R9T4V6W8Y0AB.json");
+                std::fs::write(directory.path().join(name), "{}")?;
+            }
+            if let Some(sequence) = sequence {
+                let status = format!("{{\"sequence\": \"{sequence:020}\"}}");
+                std::fs::write(directory.path().join(super::STATUS), status)?;
+            }
+            let begun = Outbox::new(directory.path(), 20).begun_anew(20, (1, 0));
+            assert_eq!(begun, begins, "{numbers:?} {sequence:?}");
+        }
+        Ok(())
+    }
 
     #[test]
     fn names_of_event_files() {

@@ -2,7 +2,7 @@
 
 use crate::support::nats::{Server, block_on, context, make_stream};
 use crate::support::outbox::{UUID, event, ulid};
-use crate::support::relay::{Relay, nats, write_script};
+use crate::support::relay::{HOST, Relay, nats, write_script};
 use crate::support::{until, until_within};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,9 +26,13 @@ fn consumer(server: &Server, script: &str, more: &str) -> Relay {
 }
 
 fn sections(server: &Server, state: &Path, program: &Path, more: &str) -> String {
+    sections_of(&server.url(), state, program, more)
+}
+
+fn sections_of(url: &str, state: &Path, program: &Path, more: &str) -> String {
     format!(
         "{}consume:\n  name: ops\n  from: beginning\n  state_dir: {}\n  hookmux: {}\n  ack_wait: 2s\n  retry_delay: 100ms\n{more}",
-        nats(&server.url()),
+        nats(url),
         state.display(),
         program.display()
     )
@@ -69,6 +73,92 @@ fn open(server: &Server) -> u64 {
 
 fn letters(relay: &Relay) -> Vec<serde_json::Value> {
     relay.json(&["dead", "list", "--output", "json"])["dead_letters"].as_array().unwrap().clone()
+}
+
+/// An event's id as files are called, with a hash of its host.
+fn with_host(id: &str, host: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, host.as_bytes());
+    let hash: String = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{id}-{hash}")
+}
+
+#[test]
+fn what_no_letter_can_be_written_of_stays_with_the_server() {
+    let server = Server::start();
+    make_stream(&server.url(), |_| ());
+    let mut relay = consumer(&server, "", "");
+    relay.start(&["consume"]);
+    relay.says("takes events of HOOKMUX as ops");
+    let directory = relay.path("consume/dead");
+    std::fs::remove_dir(&directory).unwrap();
+    block_on(async {
+        let context = context(&server.url()).await;
+        let subject = format!("hookmux.v1.node-1.qemu.started.{UUID}");
+        context.publish(subject, "not json".into()).await.unwrap().await.unwrap();
+    });
+    relay.says("no dead letter of stream-1 can be written");
+    std::fs::create_dir(&directory).unwrap();
+    until("its letter", || letters(&relay).len() == 1);
+    until("the server forgets it", || open(&server) == 0);
+}
+
+#[test]
+fn root_believes_nothing_that_lies_among_dead_letters() {
+    let relay = Relay::new("");
+    relay.configure(&sections_of(
+        "nats://127.0.0.1:1",
+        &relay.path("consume"),
+        &relay.path("none"),
+        "",
+    ));
+    let dead = relay.path("consume/dead");
+    std::fs::create_dir_all(&dead).unwrap();
+    let victim = relay.path("victim.json");
+    std::fs::write(&victim, "{}").unwrap();
+    let write = |file: &str, id: &str| {
+        let letter = serde_json::json!({"format": 1, "id": id, "time": "2026-11-30T18:00:00Z", "subject": "s", "consumer": "ops",
+            "stream_sequence": 1, "deliveries": 1, "reason": "r", "event": event(id, HOST, 1)});
+        std::fs::write(dead.join(file), letter.to_string()).unwrap();
+    };
+    let id = ulid(1);
+    let own = with_host(&id, HOST);
+    let way_out = relay.path("victim").display().to_string();
+    write(&format!("{}.json", ulid(2)), &way_out);
+    write("stream-1.json", "../../victim");
+    write("x.json", &ulid(3));
+    write(&format!("{}.json", with_host(&ulid(4), "other")), &ulid(4));
+    write(&format!("{own}.json"), &id);
+    // without the hash of its host
+    let old = ulid(5);
+    write(&format!("{old}.json"), &old);
+    std::fs::create_dir(dead.join(format!("{}.json", ulid(6)))).unwrap();
+    std::os::unix::fs::symlink(&victim, dead.join(format!("{}.json", ulid(7)))).unwrap();
+    let pipe = dead.join(format!("{}.json", ulid(8)));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+
+    let ids: Vec<serde_json::Value> =
+        letters(&relay).into_iter().map(|letter| letter["id"].clone()).collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
+    assert!(ids.contains(&id.as_str().into()) && ids.contains(&old.as_str().into()), "{ids:?}");
+    let said = relay.call(&["dead", "list"]).stderr;
+    assert_eq!(String::from_utf8(said).unwrap().matches("is no dead letter: ").count(), 7);
+    for name in [way_out.as_str(), "../../victim", "stream-1", &ulid(2)] {
+        assert_eq!(relay.call(&["dead", "remove", name]).status.code(), Some(1), "{name}");
+    }
+    assert!(victim.exists());
+    assert!(relay.call(&["dead", "remove", &id, &old]).status.success());
+    assert!(letters(&relay).is_empty());
+
+    // another directory by a link
+    write(&format!("{own}.json"), &id);
+    std::fs::rename(&dead, relay.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(relay.path("elsewhere"), &dead).unwrap();
+    for words in [&["dead", "remove", &id][..], &["dead", "replay", "--all"], &["dead", "list"]] {
+        let output = relay.call(words);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("is no directory"));
+    }
+    assert!(relay.path("elsewhere").join(format!("{own}.json")).exists());
 }
 
 #[test]
@@ -144,7 +234,7 @@ fn hooks_that_had_ended_before_a_kill_are_not_run_again() {
     let begun = relay.path("consume/begun");
     std::fs::create_dir_all(&begun).unwrap();
     // it was killed between its hooks' end and the server's answer
-    std::fs::write(begun.join(&ids[0]), "done\n").unwrap();
+    std::fs::write(begun.join(with_host(&ids[0], HOST)), "done\n").unwrap();
     relay.start(&["consume"]);
     until("it is acknowledged", || begun.read_dir().unwrap().count() == 0);
     assert!(calls(&relay, "begin").is_empty());

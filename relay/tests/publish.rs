@@ -128,6 +128,32 @@ fn files_that_are_no_events_stay_and_broken_events_become_gaps() {
     assert_eq!(relay.rejected().len(), 4);
 }
 
+#[test]
+fn an_event_of_which_no_copy_can_be_kept_waits_and_the_service_still_hears() {
+    let server = Server::start();
+    make_stream(&server.url(), |_| ());
+    let mut relay = Relay::to(&server.url());
+    std::fs::create_dir(relay.path("state")).unwrap();
+    // no directory can be made here
+    std::fs::write(relay.path("state/rejected"), "").unwrap();
+    let mut outbox = relay.outbox();
+    outbox.write_bytes(&crate::support::outbox::ulid(1), b"{");
+    outbox.write();
+    relay.publish();
+    relay.says("no copy can be kept");
+    relay.terminate();
+    until("its end", || !relay.is_running());
+    assert_eq!(relay.cursor("nats"), Some(0));
+    relay.kill();
+    // mended while it runs
+    relay.publish();
+    until("it waits", || relay.log().matches("no copy can be kept").count() >= 2);
+    std::fs::remove_file(relay.path("state/rejected")).unwrap();
+    relay.reaches("nats", 2);
+    assert_eq!(relay.rejected().len(), 1);
+    assert_eq!(stored(&server.url()).len(), 2);
+}
+
 fn count_of(server: &Server) -> usize {
     stored(&server.url()).len()
 }

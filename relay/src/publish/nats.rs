@@ -202,7 +202,9 @@ impl Sink {
                 Ok(bytes) => bytes,
                 Err(error) => {
                     if error.kind() == std::io::ErrorKind::InvalidData {
-                        self.reject(number, name, &[], &error.to_string(), "unreadable").await;
+                        if !self.reject(number, name, &[], &error.to_string(), "unreadable").await {
+                            return;
+                        }
                     } else {
                         let trouble = Trouble::new(format!("{name}: {error}"));
                         self.again(number, name, &trouble);
@@ -212,7 +214,11 @@ impl Sink {
                 }
             };
             match prepare(number, &name, &bytes) {
-                Err(why) => self.reject(number, name, &bytes, &why, "unreadable").await,
+                Err(why) => {
+                    if !self.reject(number, name, &bytes, &why, "unreadable").await {
+                        return;
+                    }
+                }
                 Ok((event, subject)) => {
                     if let Err(trouble) = self
                         .publish(
@@ -226,7 +232,9 @@ impl Sink {
                         match trouble {
                             Answer::Never(why) => {
                                 let bytes = self.work.outbox.read(&name).unwrap_or_default();
-                                self.reject(number, name, &bytes, &why, "rejected").await;
+                                if !self.reject(number, name, &bytes, &why, "rejected").await {
+                                    return;
+                                }
                             }
                             Answer::Again(trouble) => {
                                 self.again(number, name, &trouble);
@@ -314,14 +322,22 @@ impl Sink {
         self.report.trouble(trouble, self.waiting());
     }
 
-    /// Keeps a copy of what can never be taken; a gap event goes in its place, with its number.
-    async fn reject(&mut self, number: u64, name: String, bytes: &[u8], why: &str, word: &str) {
+    /// Keeps a copy of what can never be taken; a gap event goes in its place, with its number. `false` where that
+    /// can't be done now: then the event waits, and nothing is to be sent before the pause is over.
+    async fn reject(
+        &mut self,
+        number: u64,
+        name: String,
+        bytes: &[u8],
+        why: &str,
+        word: &str,
+    ) -> bool {
         if let Err(error) = rejected::keep(&self.common.state_dir, &name, bytes) {
             let trouble = Trouble::new(format!(
                 "{name} can never be sent ({why}), and no copy can be kept: {error}"
             ));
             self.again(number, name, &trouble);
-            return;
+            return false;
         }
         log(
             Level::Error,
@@ -348,9 +364,13 @@ impl Sink {
         let flight = Flight::Event { number, name: name.clone(), gap: true };
         match self.publish(flight, subject, &id, gap.to_string().into_bytes()).await {
             Ok(()) | Err(Answer::Taken) => {}
-            Err(Answer::Again(trouble)) => self.again(number, name, &trouble),
+            Err(Answer::Again(trouble)) => {
+                self.again(number, name, &trouble);
+                return false;
+            }
             Err(Answer::Never(why)) => self.give_up(number, &name, &why),
         }
+        true
     }
 
     /// An event without even a gap event: only the log tells of it.

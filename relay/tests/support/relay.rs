@@ -88,6 +88,12 @@ impl Relay {
         assert!(status.success(), "{status}: {}", self.log());
     }
 
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").arg(id).status().unwrap().success());
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none())
     }
