@@ -655,6 +655,8 @@ fn a_call_that_dies_before_its_end_is_no_event_and_any_other_is_one() {
         .everything()
         .into_iter()
         .filter(|path| path.extension().is_some_and(|end| end == "new"))
+        // a settings' copy stays, as docs/files.md says
+        .filter(|path| !path.to_string_lossy().contains("/last-good/"))
         .collect();
     assert!(half.is_empty(), "{half:?}");
 }
