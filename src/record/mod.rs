@@ -1,5 +1,6 @@
 //! Records of calls: in memory while a call runs, later on disk; and entries in the journal.
 
+mod cause;
 pub(crate) mod counters;
 pub(crate) mod digest;
 pub(crate) mod form;
