@@ -222,6 +222,15 @@ fn an_adopted_script_and_its_return_are_shown() {
     let remove = ["uninstall", "--driver", "qemu"];
     let dry = host.json(&[&remove[..], &["--dry-run"]].concat(), 0);
     assert_eq!(dry["links"][0]["action"], "would-restore");
+    let message = dry["links"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("would be the script again"), "{message}");
+    // a directory that was meant to be another
+    let typed = host.path("hoks");
+    let mut install = std::process::Command::new(crate::support::host::binary_under_test());
+    let install = install.arg("--hooks-dir").arg(&typed).args(["install", "--dry-run"]);
+    let told = install.output().unwrap();
+    let told = String::from_utf8_lossy(&told.stdout);
+    assert!(told.contains("hoks would be made: libvirt looks for hooks in /etc/"), "{told}");
     assert!(host.hook("qemu.adopted").exists());
     assert_eq!(host.json(&remove, 0)["links"][0]["action"], "restored");
 }

@@ -118,14 +118,43 @@ fn who_may_not_look_is_told_how_to_ask() {
     is_denied(&host, &[], false);
     assert_eq!(ask(&host, &["check"]).status.code(), Some(1));
     host.mode("hooks/before_vm_start", 0o755);
-    for name in ["hooks.d/shut.yaml", "hookmux.bypass"] {
-        host.file(name, "events: before_vm_start\ncommand: /bin/true\n");
-        host.mode(Path::new("hooks").join(name), 0o600);
-        is_denied(&host, &["list"], true);
-        fs::remove_file(host.hook(name)).unwrap();
-    }
+    host.file("hookmux.bypass", "events: before_vm_start\ncommand: /bin/true\n");
+    host.mode("hooks/hookmux.bypass", 0o600);
+    is_denied(&host, &["list"], true);
+    fs::remove_file(host.hook("hookmux.bypass")).unwrap();
+    a_shut_registration_hides_no_other(&host);
     host.mode("hooks/hookmux.yaml", 0o600);
     is_denied(&host, &["list"], true);
+}
+
+fn a_shut_registration_hides_no_other(host: &Host) {
+    let shut = "hooks.d/shut.yaml";
+    host.file(shut, "events: before_vm_start\ncommand: /bin/true\n");
+    host.mode(Path::new("hooks").join(shut), 0o600);
+    let output = ask(host, &["list"]);
+    let told = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("10-x") && told.contains("shut"), "{told}");
+    assert!(said.contains("shut.yaml is root's") && said.contains("sudo hookmux"), "{said}");
+    assert_eq!(output.status.code(), Some(1));
+    for words in [&["list", "--digest"][..], &["plan", "qemu", "g", "prepare"], &["status"]] {
+        is_denied(host, words, true);
+    }
+    let checked = ask(host, &["check", "--output", "json"]);
+    let checked = schema::read(&["check"], &checked.stdout);
+    let about = |one: &&Value| one["path"].as_str().is_some_and(|path| path.ends_with(shut));
+    let findings = checked["findings"].as_array().unwrap().iter().filter(about);
+    let codes: Vec<&Value> = findings.map(|one| &one["code"]).collect();
+    assert_eq!(codes, ["unseen"], "{checked:#}");
+    fs::remove_file(host.hook(shut)).unwrap();
+    // the lock that every change of the registry leaves is root's alone
+    host.file("hooks.d/.lock", "");
+    host.mode("hooks/hooks.d/.lock", 0o600);
+    assert_eq!(ask(host, &["list"]).status.code(), Some(0));
+    // what isn't there needs no rights to be told
+    let output = ask(host, &["enable", "nonsense"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("there is no registration `nonsense`"), "{said}");
 }
 
 /// One message is enough for who has no rights.

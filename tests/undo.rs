@@ -712,7 +712,12 @@ fn what_is_owed_is_shown_and_worked_off_by_hand() {
     assert!(said.contains("only undos ran in ") && said.contains("undo --list"), "{said}");
     remove(&host, "a-undo.fails");
     let said = host.text(&["undo"], 1);
-    assert!(said.contains("1 undone, 0 left.") && said.contains("(undo): exit status 4"), "{said}");
+    assert!(
+        said.contains("1 undone, 2 failed and still owed, 0 left.")
+            && said.contains("(undo): exit status 4"),
+        "{said}"
+    );
+    assert!(!said.contains("hookmux: hookmux:"), "{said}");
     assert_eq!(host.log(), [undone("c"), undone("b"), undone("a")]);
     remove(&host, "b-undo.fails");
     remove(&host, "c-undo.fails");

@@ -44,7 +44,8 @@ use crate::run::steps::StepRunner;
 use crate::search::directory;
 use crate::trust::Trust;
 use crate::undo;
-use crate::undo::call_ledger::{CallEnd, CallLedger, UndoTools};
+use crate::undo::call_ledger::{CallLedger, UndoTools};
+use crate::undo::ending::CallEnd;
 use crate::undo::ledger::Ledger;
 use crate::verdict::HookFailure;
 

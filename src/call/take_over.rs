@@ -29,7 +29,7 @@ use crate::record::spool::Spool;
 use crate::run::left_rollback::LeftRollback;
 use crate::run::steps::ROLLBACK_TIMEOUT;
 use crate::state::Dir;
-use crate::undo::call_ledger::Ending;
+use crate::undo::ending::Ending;
 use crate::undo::{ledger, worker};
 use crate::verdict;
 

@@ -14,7 +14,7 @@ use super::remark::Remark;
 use crate::bypass;
 use crate::command::Fix;
 use crate::config::Settings;
-use crate::config::registration::DIRECTORY;
+use crate::config::registration::{DIRECTORY, EXTENSION};
 use crate::config::settings::FILE_NAME;
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::machine::files;
@@ -96,17 +96,33 @@ pub(super) fn must_read_state(settings: &Settings) -> Result<(), Denied> {
     must_list(&[settings.state_dir.unchecked_path(), settings.runtime_dir.unchecked_path()])
 }
 
-/// Checks that the settings and the roots can be read.
+/// Checks that the settings, the roots and all registrations can be read.
 ///
 /// # Errors
 /// Those of [`must_list`].
 pub(super) fn must_read_hooks(settings: &Settings) -> Result<(), Denied> {
+    must_list_hooks(settings)?;
+    must_read_registrations(settings)
+}
+
+/// Checks that the settings can be read, and the roots be listed.
+///
+/// # Errors
+/// Those of [`must_list`].
+pub(super) fn must_list_hooks(settings: &Settings) -> Result<(), Denied> {
     must_read_settings(&settings.hooks_dir)?;
-    settings.all_roots().try_for_each(|root| must_list(&[root]))?;
-    // a registration that only this user can't read would be shown as broken
-    let registrations =
-        settings.all_roots().flat_map(|root| fs::read_dir(root.join(DIRECTORY))).flatten();
-    registrations.flatten().try_for_each(|entry| must_read(&entry.path()))
+    settings.all_roots().try_for_each(|root| must_list(&[root]))
+}
+
+/// Checks that all registrations can be read: one that only this user can't read looks like a broken one.
+///
+/// # Errors
+/// [`Denied`]: the first that can't be read.
+pub(super) fn must_read_registrations(settings: &Settings) -> Result<(), Denied> {
+    let files = settings.all_roots().flat_map(|root| fs::read_dir(root.join(DIRECTORY))).flatten();
+    let paths = files.flatten().map(|entry| entry.path());
+    let is_registration = |path: &PathBuf| path.extension().is_some_and(|end| end == EXTENSION);
+    paths.filter(is_registration).try_for_each(|path| must_read(&path))
 }
 
 /// Checks that the settings and the emergency switch can be read.

@@ -16,6 +16,8 @@ pub(crate) enum Shortening {
     Middle,
     /// A sentence: its end.
     End,
+    /// Parts with commas between them: the last parts, as long as there are others.
+    Parts,
     /// A time: the year, and the date, where all rows have the same.
     SharedDate,
 }
@@ -56,7 +58,7 @@ impl<'a> From<&'a str> for Column<'a> {
             "WHY" | "MORE" | "WHAT" | "WHEN" | "REASON" | "WHAT FOR" | "HERE" => {
                 (Shortening::End, [24, 14])
             }
-            "LAST" => (Shortening::End, [16, 8]),
+            "LAST" => (Shortening::Parts, [16, 8]),
             _ => (Shortening::Never, [usize::MAX; 2]),
         };
         Column { title, is_right_aligned, shortening, is_left_out: title == "HOOKS", least }
@@ -146,6 +148,10 @@ pub(crate) fn fit(text: &str, width: usize, shortening: Shortening) -> String {
         Shortening::Never | Shortening::SharedDate => text.to_owned(),
         Shortening::Start => format!("…{}", tail(text, left)),
         Shortening::End => format!("{}…", start(text, left)),
+        Shortening::Parts => match text.rsplit_once(", ") {
+            Some((first, _)) => fit(first, width, shortening),
+            None => fit(text, width, Shortening::End),
+        },
         Shortening::Middle => {
             let end = left / 2;
             format!("{}…{}", start(text, left - end), tail(text, end))
@@ -195,6 +201,9 @@ mod tests {
             ("生產環境-資料庫", 9, Shortening::Middle, "生產…料庫"),
             ("生產環境-資料庫", 15, Shortening::Middle, "生產環境-資料庫"),
             ("a sentence that is long", 10, Shortening::End, "a sentenc…"),
+            ("good 2 min ago, 0.9 s", 20, Shortening::Parts, "good 2 min ago"),
+            ("good 2 min ago, 0.9 s", 21, Shortening::Parts, "good 2 min ago, 0.9 s"),
+            ("good 2 min ago, 0.9 s", 9, Shortening::Parts, "good 2 m…"),
             ("01M8KX4ZE5", 4, Shortening::Never, "01M8KX4ZE5"),
             ("01M8PMDWKGWE1VD64QMKGA8Y7E", 7, Shortening::Start, "…GA8Y7E"),
             // a mark without its letter would join the ellipsis

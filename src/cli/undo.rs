@@ -114,6 +114,7 @@ fn preview(
     match format {
         Format::Json => output.json(&Undone {
             undone: 0,
+            failed: 0,
             left: undos.len(),
             failures: Vec::new(),
             summary: ChangeSummary::new(!undos.is_empty(), true),
@@ -146,7 +147,8 @@ fn work_off(
     let is_text = format == Format::Text;
     let mut journal = Journal::default();
     let summary = ChangeSummary::new(false, false);
-    let mut done = Undone { undone: 0, left: 0, failures: Vec::new(), undos: Vec::new(), summary };
+    let mut done =
+        Undone { undone: 0, failed: 0, left: 0, failures: Vec::new(), undos: Vec::new(), summary };
     let mut has_tried = false;
     for (own, entries) in &state.owners {
         let now_lives = lives(own, entries);
@@ -195,7 +197,12 @@ fn work_off(
         own.release(lock);
         done.undone += result.done;
         done.left += result.left;
-        done.failures.extend(result.failures.iter().map(|failure| Message::from(&failure.line())));
+        done.failed += result.failed;
+        done.failures.extend(result.failures.iter().map(|failure| {
+            let line = failure.line();
+            // every error of the command line begins with it
+            Message::from(&line.strip_prefix("hookmux: ").unwrap_or(&line).to_owned())
+        }));
     }
     journal.finish();
     done.summary = ChangeSummary::new(done.undone > 0, false);
@@ -214,7 +221,11 @@ fn work_off(
             for failure in &done.failures {
                 output.print_error(&failure.message);
             }
-            output.line(&format!("{} undone, {} left.", done.undone, done.left));
+            let failed = match done.failed {
+                0 => String::new(),
+                failed => format!("{failed} failed and still owed, "),
+            };
+            output.line(&format!("{} undone, {failed}{} left.", done.undone, done.left));
         }
     }
     Ok(match (is_bad, done.undone) {

@@ -3,8 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
+use super::ending::{self, CallEnd, Ending};
 use super::entry::{Entry, EntryName};
 use super::ledger::Ledger;
 use super::marks::MarkKind;
@@ -15,13 +14,12 @@ use super::owner_ledger::OwnerLedger;
 use super::runner::{UndoResult, UndoRunner};
 use super::shared::Share;
 use crate::config::Settings;
-use crate::libvirt::{Call, Operation};
+use crate::libvirt::Call;
 use crate::machine::sys;
 use crate::memory::guest::Guest;
 use crate::observer::{MIN_WAIT, Notice, Observer, WaitedFor};
 use crate::occasion::{Execution, Occasion};
 use crate::process::supervise::Supervisor;
-use crate::state::Dir;
 use crate::state::locks::{HookLock, LockError, LockHolder};
 use crate::verdict::HookFailure;
 
@@ -62,38 +60,6 @@ pub(crate) struct CallLedger {
     pub has_work: bool,
 }
 
-/// How a call has ended.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct CallEnd {
-    pub has_failed: bool,
-    /// Whether hookmux was told to end.
-    pub is_terminated: bool,
-}
-
-/// Whose lives end with a call, for the program that takes over where its process dies.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Ending {
-    /// Their directories of the ledger.
-    owners: Vec<String>,
-    /// Whether they end only where the call fails.
-    is_if_failed: bool,
-}
-
-impl Ending {
-    /// Notes for the worker that these lives are over.
-    pub(crate) fn mark_due(&self, runtime_dir: &Dir, has_failed: bool) {
-        if self.is_if_failed && !has_failed {
-            return;
-        }
-        let ledger = Ledger::new(runtime_dir);
-        for owner in &self.owners {
-            // what has no room for it is found by the next `prepare`
-            let _ = ledger.of(&Owner::of_directory(owner.clone())).mark(MarkKind::Due);
-        }
-    }
-}
-
 /// What runs undos in a call.
 pub(crate) struct UndoTools<'a> {
     pub settings: &'a Settings,
@@ -121,7 +87,8 @@ impl CallLedger {
         let ledger = Ledger::new(runtime_dir);
         let owner = Owner::of(occasion, guest)?;
         let moment = Moment::of(call);
-        let ports = if occasion.is_real() { ports(&ledger, &owner, call) } else { Vec::new() };
+        let ports =
+            if occasion.is_real() { ending::ports(&ledger, &owner, call) } else { Vec::new() };
         let own = ledger.of(&owner);
         if !has_undo && !own.may_exist() && ports.is_empty() {
             return None;
@@ -164,7 +131,7 @@ impl CallLedger {
                 entries
             }
             Moment::Ends => {
-                let ports = ports(&ledger, &owner, occasion.call).into_iter();
+                let ports = ending::ports(&ledger, &owner, occasion.call).into_iter();
                 let all = ports.flat_map(|port| port.entries().0).chain(entries);
                 all.filter(|owed| !owed.is_waiting()).collect()
             }
@@ -384,8 +351,7 @@ impl CallLedger {
             return Ending::default();
         }
         let all = self.ports.iter().chain([&self.ledger]);
-        let owners = all.map(|own| own.owner().directory().to_owned()).collect();
-        Ending { owners, is_if_failed: self.moment != Moment::Ends }
+        Ending::of(all, self.moment != Moment::Ends)
     }
 
     /// Returns where an entry is, for the program that takes over where this process dies.
@@ -426,15 +392,15 @@ impl CallLedger {
         for port in std::mem::take(&mut self.ports) {
             match port.lock(&holder, self.waits_until, &mut || false) {
                 Ok(lock) => {
-                    leave_owed(&port, true);
+                    ending::leave_owed(&port, true);
                     port.release(lock);
                 }
-                Err(_) => leave_owed(&port, false),
+                Err(_) => ending::leave_owed(&port, false),
             }
         }
         if self.ledger.may_exist() {
             let is_locked = self.take_lock(call, execution).is_ok();
-            leave_owed(&self.ledger, is_locked);
+            ending::leave_owed(&self.ledger, is_locked);
         }
     }
 
@@ -600,27 +566,4 @@ impl CallLedger {
             }
         }
     }
-}
-
-/// Returns the ports that a network takes with it where this call says that it has stopped.
-fn ports(ledger: &Ledger, owner: &Owner, call: &Call) -> Vec<OwnerLedger> {
-    if call.operation() != Operation::NetworkStopped {
-        return Vec::new();
-    }
-    let owners = ledger.owners().unwrap_or_default();
-    let ports = owners.iter().filter(|other| other.is_port_of(owner));
-    ports.map(|port| ledger.of(port)).collect()
-}
-
-/// Notes that the life of an owner is over, whose undos nobody runs now.
-fn leave_owed(ledger: &OwnerLedger, is_locked: bool) {
-    if !is_locked {
-        // what has no room for it is found by the next `prepare`
-        let _ = ledger.mark(MarkKind::Ended);
-        return;
-    }
-    for owed in ledger.entries().0.iter_mut().filter(|owed| !owed.is_waiting()) {
-        let _ = ledger.end(owed);
-    }
-    ledger.unmark(MarkKind::Begun);
 }

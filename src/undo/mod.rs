@@ -6,6 +6,7 @@
 //! in between, nothing is forgotten.
 
 pub(crate) mod call_ledger;
+pub(crate) mod ending;
 pub(crate) mod entry;
 pub(crate) mod ledger;
 pub(crate) mod living;

@@ -45,6 +45,9 @@ pub(crate) struct UndoRunner<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct UndoResult {
     pub done: usize,
+    /// How many failed, and are still owed.
+    pub failed: usize,
+    /// What has to be told: of those, and of undos that are done all the same.
     pub failures: Vec<HookFailure>,
     /// How many are left to the worker.
     pub left: usize,
@@ -53,6 +56,7 @@ pub(crate) struct UndoResult {
 impl UndoResult {
     pub(super) fn add(&mut self, more: UndoResult) {
         self.done += more.done;
+        self.failed += more.failed;
         self.failures.extend(more.failures);
         self.left += more.left;
     }
@@ -68,7 +72,7 @@ enum UndoEnd {
 
 /// What is told of one try.
 #[derive(Clone, Debug, Default)]
-struct Attempt {
+struct Try {
     /// Whether an earlier one was interrupted.
     is_again: bool,
     /// The guest for which a shared hook ran.
@@ -98,6 +102,7 @@ impl UndoRunner<'_> {
                 }
                 UndoEnd::Failed(failure) => {
                     self.note_failure(&mut owed, &failure.what);
+                    result.failed += 1;
                     result.failures.push(*failure);
                 }
                 UndoEnd::Left => {
@@ -136,14 +141,14 @@ impl UndoRunner<'_> {
             Ok(lock) => lock,
             Err(error) => return self.without_lock(&owed.entry, error, "its lock"),
         };
-        let mut attempt = Attempt { is_again: owed.name.is_undoing, set_up_for: None };
+        let mut this_try = Try { is_again: owed.name.is_undoing, set_up_for: None };
         let held = match owed.entry.shared.then(|| self.give_up(owed)) {
             None => None,
             Some(Ok(SharedUndo::IsLast(held, first))) => {
                 // the first one's document and output, whoever is the last
                 owed.entry.current = first.current;
                 owed.entry.earlier = first.earlier;
-                attempt.set_up_for = Some(first.object);
+                this_try.set_up_for = Some(first.object);
                 Some(held)
             }
             Some(Ok(SharedUndo::NothingToDo(why))) => {
@@ -157,7 +162,7 @@ impl UndoRunner<'_> {
             }
         };
         let current = &owed.entry.current;
-        if attempt.is_again {
+        if this_try.is_again {
             watchdog::wait(|| members::kill_all_of_run(&current.undo_run()));
         }
         if !current.is_done {
@@ -176,7 +181,7 @@ impl UndoRunner<'_> {
         if let Some(held) = &held {
             held.share.set_undoing();
         }
-        let end = self.start(&owed.entry, &attempt);
+        let end = self.start(&owed.entry, &this_try);
         if let (Some(held), UndoEnd::Done) = (&held, &end) {
             held.share.remove();
         }
@@ -265,7 +270,7 @@ impl UndoRunner<'_> {
 
     /// Reports an undo that counts as failed without having been started.
     fn not_started(&mut self, entry: &Entry, fault: (i32, String)) -> UndoEnd {
-        match self.finished(entry, None, Some(fault), &Attempt::default()) {
+        match self.finished(entry, None, Some(fault), &Try::default()) {
             Some(failure) => UndoEnd::Failed(Box::new(failure)),
             None => UndoEnd::Left,
         }
@@ -276,7 +281,7 @@ impl UndoRunner<'_> {
         entry: &Entry,
         ended: Option<FinishedJob>,
         fault: Option<(i32, String)>,
-        attempt: &Attempt,
+        this_try: &Try,
     ) -> Option<HookFailure> {
         let hook = HookIdentity {
             label: label_of(&entry.hook),
@@ -289,8 +294,8 @@ impl UndoRunner<'_> {
             hook: entry.hook.clone(),
             execution: entry.current.execution.clone(),
             is_done: entry.current.is_done,
-            is_again: attempt.is_again,
-            set_up_for: attempt.set_up_for.clone(),
+            is_again: this_try.is_again,
+            set_up_for: this_try.set_up_for.clone(),
         };
         let run = HookRun { undo: Some(undo), ..HookRun::tolerated(hook, ended, fault) };
         self.observer.observe(self.execution, &Notice::Finished(&run));
@@ -298,7 +303,7 @@ impl UndoRunner<'_> {
     }
 
     /// Starts an undo, and waits for its end.
-    fn start(&mut self, entry: &Entry, attempt: &Attempt) -> UndoEnd {
+    fn start(&mut self, entry: &Entry, this_try: &Try) -> UndoEnd {
         let setup = &entry.current;
         let run = setup.undo_run();
         let owner = setup.job.owner();
@@ -329,7 +334,7 @@ impl UndoRunner<'_> {
             set("HOOKMUX_UNDO_OUTPUT", output.path().as_os_str().as_encoded_bytes());
             let outcome: &[u8] = if setup.is_done { b"done" } else { b"unknown" };
             set("HOOKMUX_UNDO_OUTCOME", outcome);
-            if attempt.is_again {
+            if this_try.is_again {
                 set("HOOKMUX_UNDO_AGAIN", b"1");
             }
             let label = label_of(&entry.hook);
@@ -354,7 +359,7 @@ impl UndoRunner<'_> {
             && Instant::now() >= self.ends;
         let is_left = is_out_of_time || matches!(ended.outcome, ProcessOutcome::Terminated);
         let fault = verdict::failure_of(&ended);
-        match self.finished(entry, Some(ended), fault, attempt) {
+        match self.finished(entry, Some(ended), fault, this_try) {
             None => UndoEnd::Done,
             Some(_) if is_left => UndoEnd::Left,
             Some(failure) => UndoEnd::Failed(Box::new(failure)),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::finding::{Code, Findings, Fix, empty_directory_into, words};
 use super::survey::Survey;
-use super::{commands, content, nulls};
+use super::{commands, content, nulls, unreadable};
 use crate::cli::fixes;
 use crate::config::diagnostic::DiagnosticKind;
 use crate::config::settings::FILE_NAME;
@@ -89,6 +89,9 @@ fn file(survey: &Survey<'_>, source: &RegistrationFile, findings: &mut Findings)
     let (path, label) = (&source.path, survey.label(&source.path));
     let name = path.file_name().unwrap_or_default();
     match (&source.content, &source.state) {
+        (Some(Err(problem)), _)
+            if problem.kind == DiagnosticKind::Unreadable
+                && unreadable::report_shut_file(survey.settings, path, findings) => {}
         (Some(Err(problem)), _) if !is_refused(problem) => {
             let stands_in = survey.stand_ins.contains(path);
             let consequence = match stands_in {

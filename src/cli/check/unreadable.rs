@@ -1,4 +1,4 @@
-//! Directories that exist and can't be read.
+//! Directories and files that exist and can't be read.
 
 use std::fs;
 use std::io;
@@ -36,6 +36,22 @@ pub(super) fn report_state(settings: &Settings, user: u32, findings: &mut Findin
             findings.add(Code::Unseen, directory, words, ROOT_CHECKS);
         }
     }
+}
+
+/// Adds a finding where this user, who isn't the one who calls, may not read a registration. Returns whether that
+/// is so.
+pub(super) fn report_shut_file(settings: &Settings, file: &Path, findings: &mut Findings) -> bool {
+    let is_denied = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    let is_daemons = nix::unistd::geteuid().is_root() || settings.session;
+    if is_daemons || !fs::File::open(file).is_err_and(is_denied) {
+        return false;
+    }
+    let words = format!(
+        "{} can't be read by this user: whether it is right, isn't checked",
+        file.display()
+    );
+    findings.add(Code::Unseen, file, words, ROOT_CHECKS);
+    true
 }
 
 /// Adds a finding, and returns an empty value in place of the directory's contents.

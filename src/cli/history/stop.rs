@@ -1,4 +1,4 @@
-//! `hookmux stop`: ends a call that is running, as SIGTERM does; or the attempt of a detached hook.
+//! `hookmux stop`: ends a call that is running, as SIGTERM does; or the try of a detached hook.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -28,7 +28,7 @@ use crate::record::history::{History, IdPart};
 use crate::record::running::StartedHook;
 use crate::undo;
 
-/// The time between SIGTERM and SIGKILL for the processes of an attempt, as the supervisor has it.
+/// The time between SIGTERM and SIGKILL for the processes of a try, as the supervisor has it.
 const TERMINATE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait for the end: five seconds for the hook, thirty for rollbacks, and something to spare.
 const END_TIMEOUT: Duration = Duration::from_secs(45);
@@ -87,7 +87,7 @@ pub(crate) fn run(
 /// What is to be ended.
 struct Target {
     call: RunningCall,
-    /// Set for the attempt of a detached hook: its process is ended, and not the worker's.
+    /// Set for the try of a detached hook: its process is ended, and not the worker's.
     job: Option<Job>,
 }
 
@@ -114,7 +114,7 @@ impl Target {
         let mut found: Vec<&RunningCall> = running.iter().filter(is_meant).collect();
         let job = Queue::new(&settings.state_dir);
         if found.is_empty() {
-            // the attempt that runs of a job, which has an id of its own
+            // the try that runs of a job, which has an id of its own
             let names = job.names().map(|names| names.ids).unwrap_or_default();
             let jobs = names.iter().filter(|id| part.is_of(&id.to_ascii_uppercase()));
             let heads: Vec<_> = jobs.filter_map(|id| job.head(id).ok()).collect();
@@ -151,10 +151,7 @@ impl Target {
         let job = heads.find(|job| job.execution == *parent && job.hook == label);
         match (job, call.hooks.first().cloned()) {
             (Some(job), Some(hook)) => Ok(Target { call, job: Some(Job { id: job.id, hook }) }),
-            _ => bail!(
-                "{} is an attempt of a detached hook that is just beginning or ending",
-                head.id
-            ),
+            _ => bail!("{} is a try of a detached hook that is just beginning or ending", head.id),
         }
     }
 
@@ -335,7 +332,7 @@ fn signal(process: &RecordProcess) -> io::Result<()> {
     }
 }
 
-/// Ends everything that the attempt of a detached hook has started. The worker goes on with its other jobs.
+/// Ends everything that the try of a detached hook has started. The worker goes on with its other jobs.
 fn end_attempt(worker: i32, hook: &StartedHook) -> io::Result<()> {
     let gone = || io::Error::from_raw_os_error(libc::ESRCH);
     let run = proc::environment_variable(hook.pid, members::RUN_VARIABLE).ok_or_else(gone)?;

@@ -114,7 +114,7 @@ pub(crate) fn of_job(
         let jobs = record.body.runs.iter().filter_map(|run| run.job.as_ref());
         if let Some(job) = jobs.into_iter().find(|job| part.is_of(&job.to_ascii_uppercase())) {
             let call = record.head.cause.parent().unwrap_or(&record.head.id);
-            // the call may be gone before its last attempt
+            // the call may be gone before its last try
             let id = if history.head(call).is_ok() { call } else { &record.head.id };
             return Some((id.to_owned(), job.clone()));
         }
@@ -146,7 +146,7 @@ pub(crate) fn newest(history: &History, filter: &Filter) -> anyhow::Result<Optio
         let why = match &head.cause {
             RecordCause::Retry(_) => Some("a retry".to_owned()),
             RecordCause::Person => Some("a run by hand".to_owned()),
-            RecordCause::Queue(_) => Some("an attempt of a detached hook".to_owned()),
+            RecordCause::Queue(_) => Some("a try of a detached hook".to_owned()),
             RecordCause::Undo(_) => Some("an undo".to_owned()),
             RecordCause::Remote(_) => Some("an event of another host".to_owned()),
             RecordCause::Libvirt | RecordCause::Other { .. } if is_about_operation => None,

@@ -143,7 +143,16 @@ pub(crate) fn run(
     let computed_us = clock::unix_microseconds();
     let loaded = place.load(output);
     let settings = &loaded.settings;
-    rights::must_read_hooks(settings)?;
+    rights::must_list_hooks(settings)?;
+    // all the others are shown
+    let denied = rights::must_read_registrations(settings).err();
+    let end = match denied {
+        Some(_) => CommandEnd::Problem,
+        None => CommandEnd::Good,
+    };
+    if let Some(denied) = denied {
+        output.print_error(&denied.to_string());
+    }
     if arguments.available {
         return available::run(place, settings, arguments, output);
     }
@@ -201,11 +210,11 @@ pub(crate) fn run(
                 .collect(),
             digest: digest.map(|digest| digest.value),
         });
-        return Ok(CommandEnd::Good);
+        return Ok(end);
     }
     if arguments.registered {
         registered_list::show(&hooks, output);
-        return Ok(CommandEnd::Good);
+        return Ok(end);
     }
     if hooks.is_empty() {
         match &arguments.guest {
@@ -228,7 +237,7 @@ pub(crate) fn run(
     for directory in &unknown_directories {
         output.print_error(directory);
     }
-    Ok(CommandEnd::Good)
+    Ok(end)
 }
 
 /// Reads a word for events, or for places in the per-guest tree.

@@ -18,6 +18,8 @@ mod report;
 mod uninstall;
 mod vfio_helper;
 
+use std::path::Path;
+
 use super::args::InstallArgs;
 use super::output::Output;
 use super::{CommandEnd, CommandPlace};
@@ -60,6 +62,13 @@ pub(super) fn install(
     let messages = if arguments.force { &mut report.notes } else { &mut report.problems };
     messages.extend(adoption.problems);
     report.notes.extend(adoption.notes);
+    // a slip of the pen in --hooks-dir is seen at once
+    if !hooks_dir.exists() && hooks_dir != Path::new(DEFAULT_HOOKS_DIR) {
+        let made = if arguments.dry_run { "would be made" } else { "is new" };
+        report.notes.push(
+            format!("{} {made}: libvirt looks for hooks in {DEFAULT_HOOKS_DIR}, unless it was built with another directory.", hooks_dir.display()).into(),
+        );
+    }
     if arguments.dry_run {
         for ((driver, path, action, words), installed) in adoption.preview.into_iter().zip(&places)
         {

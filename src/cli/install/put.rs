@@ -73,7 +73,7 @@ fn relink(
     if fs::read_link(path).is_ok_and(|old| old == target) {
         let action = if installed.copy.is_none() { LinkAction::Relinked } else { LinkAction::None };
         let words = if installed.copy.is_none() {
-            format!("leads to a new {}", target.display())
+            format!("linked to a new {}", target.display())
         } else {
             "is hookmux already".to_owned()
         };

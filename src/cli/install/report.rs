@@ -56,7 +56,10 @@ impl InstallReport {
         words: String,
     ) {
         let (action, words) = match self.is_dry_run && action.is_change() {
-            true => (action.in_dry_run(), format!("would be done: {words}")),
+            true => {
+                let words = words.strip_prefix("is ").unwrap_or(&words);
+                (action.in_dry_run(), format!("would be {words}"))
+            }
             false => (action, words),
         };
         self.changes.push(EntryChange { driver, path: path.to_path_buf(), action, words });

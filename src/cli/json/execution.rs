@@ -36,7 +36,7 @@ words! {
         Waiting = "waiting",
         /// all have succeeded
         Good = "good",
-        /// the last attempt of one has failed
+        /// the last try of one has failed
         Failed = "failed",
         /// they were taken out of the queue
         Unknown = "unknown",
@@ -72,7 +72,7 @@ object! {
         state: ExecutionState,
         /// Whether it failed because of a time limit
         timed_out: bool,
-        /// Who made the call: `libvirt`; `run`; `retry`, with the id of what was retried in `parent`; `queue`, an attempt of a detached hook, with the id of the call that queued it; `undo`; `remote`, an event of another host, with the id of the execution there
+        /// Who made the call: `libvirt`; `run`; `retry`, with the id of what was retried in `parent`; `queue`, a try of a detached hook, with the id of the call that queued it; `undo`; `remote`, an event of another host, with the id of the execution there
         cause: String,
         /// The id of the execution that it comes from
         parent: Option<String>,
@@ -94,7 +94,7 @@ object! {
         class: String,
         /// How the guest was started: `fresh`, `restore`, `migration` or `unknown`; null for networks and the daemon
         origin: Option<String>,
-        /// The events that fired, with or without hooks; of a retry, and of an attempt of a detached hook, only those of its hooks
+        /// The events that fired, with or without hooks; of a retry, and of a try of a detached hook, only those of its hooks
         events: Vec<String>,
         /// When the call began
         began: Time,
@@ -106,7 +106,7 @@ object! {
         failure: Option<String>,
         /// The version of hookmux that handled it
         hookmux_version: String,
-        /// The digest of all hooks, the settings and the version (`list --digest`); null where none was computed since something that the call used has changed, and for an attempt of a detached hook
+        /// The digest of all hooks, the settings and the version (`list --digest`); null where none was computed since something that the call used has changed, and for a try of a detached hook
         digest: Option<String>,
         /// The other host where libvirt made the call; null where it was this one
         remote: Option<RemoteHost>,
@@ -121,7 +121,7 @@ object! {
         runs: Vec<RunHead>,
         /// The hooks that run at this moment
         running: Vec<RunningHook>,
-        /// The id of a later retry in which everything succeeded that had failed; of an attempt of a detached hook also of the later attempt that did
+        /// The id of a later retry in which everything succeeded that had failed; of a try of a detached hook also of the later try that did
         mended_by: Option<String>,
         /// What became of the hooks that it queued; null where it queued none
         detached: Option<DetachedState>,
@@ -137,14 +137,14 @@ object! {
         next: Option<String>,
         /// How many there are in all; null without `--total`
         total: Option<usize>,
-        /// The failed ones that `--failed` leaves out, because a later retry of them, or a later attempt, succeeded
+        /// The failed ones that `--failed` leaves out, because a later retry of them, or a later try, succeeded
         mended: Vec<String>,
     }
 
     /// The result of `stop`.
     pub struct Stopped {
         ..call: Call,
-        /// The job whose attempt was ended
+        /// The job whose try was ended
         job: Option<String>,
         /// How often the job is tried again; null with --dry-run
         tries_left: Option<u32>,

@@ -13,7 +13,7 @@ object! {
         event: Option<String>,
         /// The device, for an event of a device
         device: Option<String>,
-        /// What ran: `hook`, `rollback`, `undo`, or `detached`: a hook that was queued, or an attempt of it
+        /// What ran: `hook`, `rollback`, `undo`, or `detached`: a hook that was queued, or a try of it
         kind: String,
         /// How it ended: `good`, `failed`, `queued` or `unknown`
         outcome: String,

@@ -46,7 +46,7 @@ object! {
         attempts: u32,
         /// How often it is tried again if it fails
         retries: u32,
-        /// How the last attempt ended, for people
+        /// How the last try ended, for people
         last: Option<String>,
         /// How many times in a row its worker died while it ran
         deaths: u32,
@@ -61,7 +61,7 @@ object! {
         reason: Option<String>,
         /// How long it has been in the queue
         age_s: Seconds,
-        /// How long it waits until the next attempt
+        /// How long it waits until the next try
         wait_s: Seconds,
     }
 

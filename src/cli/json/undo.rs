@@ -82,9 +82,11 @@ object! {
     pub struct Undone {
         /// How many undos succeeded, or had nothing left to do
         undone: usize,
+        /// How many failed, and are still owed
+        failed: usize,
         /// How many couldn't be run, and stay
         left: usize,
-        /// The undos that failed, and stay owed
+        /// What went wrong, in words: of the undos that failed, and of guests whose undos couldn't be run
         failures: Vec<Message>,
         /// With --dry-run: what would be taken back; else none
         undos: Vec<Undo>,

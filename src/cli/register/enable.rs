@@ -42,8 +42,11 @@ fn switch(
 ) -> anyhow::Result<CommandEnd> {
     let user = place.surroundings.user;
     let settings = registry::settings(place, output)?;
-    // a dry run changes nothing
-    let lock = (!arguments.dry_run).then(|| registry::lock(&settings, user)).transpose()?;
+    let before = registry::scan(&settings, user)?;
+    let is_known = |name: &String| !registry::find(&before, name).is_empty();
+    // a dry run changes nothing, and neither does a wrong name: that needs no rights to be told
+    let changes = !arguments.dry_run && arguments.names.iter().any(is_known);
+    let lock = changes.then(|| registry::lock(&settings, user)).transpose()?;
     let sources = registry::scan(&settings, user)?;
     let mut report = RegistryReport::new(arguments.dry_run, arguments.diff.is_wanted);
     for name in &arguments.names {
@@ -64,7 +67,7 @@ fn switch(
 }
 
 struct Switch<'a> {
-    /// `None` with --dry-run.
+    /// `None` where nothing is changed.
     lock: Option<&'a RegistryLock>,
     settings: &'a Settings,
     user: u32,

@@ -23,7 +23,7 @@ pub(super) fn add(timeline: &Timeline, page: &mut Markup) {
         let queue = match queue_us {
             0 => String::new(),
             queue => format!(
-                " The left end is when the job was queued, or when the attempt before was over: {} before this one began.",
+                " The left end is when the job was queued, or when the try before was over: {} before this one began.",
                 short_duration(*queue)
             ),
         };
