@@ -38,7 +38,8 @@ pub struct RemoteCall {
     pub time: Option<String>,
     /// How it ended there.
     pub outcome: String,
-    pub exit_status: i32,
+    /// `None` where it isn't known: hookmux was killed there.
+    pub exit_status: Option<i32>,
     pub origin: Option<Origin>,
     /// Whether its hooks have been started before.
     pub is_again: bool,

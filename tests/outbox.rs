@@ -88,7 +88,15 @@ fn waiting(host: &Host) -> usize {
 fn cursor(host: &Host, sink: &str, number: u64) {
     fs::create_dir_all(host.path("state-relay")).unwrap();
     let path = host.path(format!("state-relay/cursor.{sink}"));
-    fs::write(path, format!("{number:020}\n")).unwrap();
+    let epoch = epoch(host).map(|epoch| epoch + "\n").unwrap_or_default();
+    fs::write(path, format!("{number:020}\n{epoch}")).unwrap();
+}
+
+/// Which numbering it is.
+fn epoch(host: &Host) -> Option<String> {
+    let text = fs::read(host.path("state/outbox-sequence")).ok()?;
+    let sequence: Value = serde_json::from_slice(&text).ok()?;
+    Some(sequence["epoch"].as_str()?.to_owned())
 }
 
 fn call(host: &Host) {
@@ -229,15 +237,36 @@ fn what_people_do_and_what_waits_are_events_of_another_cause() {
 
 #[test]
 fn a_call_that_was_taken_over_is_an_event() {
-    let host = host("");
-    host.script("before_vm_start/10-a", "kill -SEGV $PPID; sleep 60");
+    for record in ["hooks", "none"] {
+        let host = host(&format!("record: {record}\n"));
+        host.script("before_vm_start/10-a", "kill -SEGV $PPID; sleep 60");
+        host.guest("prepare begin").run();
+        prune(&host);
+        let all = events(&host);
+        assert_eq!(all.len(), 1, "{record}: {all:?}");
+        assert_eq!(
+            (&all[&1]["data"]["exit_status"], &all[&1]["data"]["outcome"]),
+            (&json!(125), &json!("failed"))
+        );
+        assert_eq!(names(&host, "run/records/unkept"), [""; 0]);
+    }
+}
+
+/// Where not even its beginning could be written.
+#[test]
+fn a_call_that_was_taken_over_without_a_beginning_is_in_a_gap() {
+    let host = host("record: none\n");
+    host.script(
+        "before_vm_start/10-a",
+        "rm -rf \"$T\"/run/records/unkept/*; kill -SEGV $PPID; sleep 60",
+    );
     host.guest("prepare begin").run();
     prune(&host);
     let all = events(&host);
     assert_eq!(all.len(), 1, "{all:?}");
     assert_eq!(
-        (&all[&1]["data"]["exit_status"], &all[&1]["data"]["outcome"]),
-        (&json!(125), &json!("failed"))
+        all[&1]["data"],
+        json!({"first": null, "last": null, "events": 1, "why": "no-room"})
     );
 }
 
@@ -359,6 +388,47 @@ fn what_is_no_event_is_put_aside_and_told() {
         json!({"first": null, "last": null, "events": 4, "why": "unreadable"})
     );
     assert_eq!(waiting(&host), 0);
+    // they stay for a day, for who wants to see them
+    let odd = || names(&host, "run/records/events");
+    assert_eq!(odd().len(), 4, "{:?}", odd());
+    for (hours, left) in [(23, 4), (25, 0)] {
+        for name in odd() {
+            let path = host.path(format!("run/records/events/{name}"));
+            let status = Command::new("touch")
+                .args(["--no-dereference", "-d", &format!("{hours} hours ago")])
+                .arg(&path)
+                .status();
+            assert!(status.unwrap().success());
+        }
+        prune(&host);
+        assert_eq!(odd().len(), left, "{:?}", odd());
+    }
+    assert!(fs::metadata("/etc/passwd").is_ok());
+}
+
+/// A full disk gets room only so.
+#[test]
+fn an_outbox_that_is_stuck_lets_old_records_go() {
+    let host = host("retention: {per_hook: 1}\n");
+    host.follow(&["after_vm_stop/10-a"]);
+    for _ in 0..3 {
+        call(&host);
+    }
+    let records = |host: &Host| host.json(&["log"], 0)["executions"].as_array().unwrap().len();
+    assert_eq!(records(&host), 3);
+    fs::create_dir_all(host.path("state")).unwrap();
+    fs::write(host.path("state/outbox-sequence"), r#"{"format":2}"#).unwrap();
+    fs::remove_file(host.path("run/records/.stuck")).unwrap();
+    let mut mover = Command::new(binary_under_test())
+        .arg("--hooks-dir")
+        .arg(host.hooks())
+        .args(["prune", "--linger"])
+        .spawn()
+        .unwrap();
+    until("the old records are gone", || records(&host) == 1);
+    mover.kill().unwrap();
+    mover.wait().unwrap();
+    assert_eq!(waiting(&host), 3);
 }
 
 // --- bounds --------------------------------------------------------------------------------------
@@ -452,7 +522,7 @@ fn what_was_sent_everywhere_goes() {
         }),
         ("no number", &|| fs::write(&odd, "0000000000000000000x\n").unwrap()),
         ("too short", &|| fs::write(&odd, "6\n").unwrap()),
-        ("ahead", &|| fs::write(&odd, format!("{:020}\n", 7)).unwrap()),
+        ("no numbering", &|| fs::write(&odd, format!("{:020}\nx\n", 6)).unwrap()),
         ("empty", &|| fs::write(&odd, "").unwrap()),
     ];
     cursor(&host, "otlp", 6);
@@ -471,6 +541,62 @@ fn what_was_sent_everywhere_goes() {
     }
     prune(&host);
     assert_eq!(left(&host), [0_u64; 0]);
+}
+
+/// Numbers are given a second time then, and who sends the events would pass over them.
+#[test]
+fn a_state_directory_that_was_put_back_from_a_copy_begins_another_numbering() {
+    let host = host("");
+    let move_three = || {
+        for _ in 0..3 {
+            call(&host);
+        }
+        prune(&host);
+    };
+    let numbers = || files(&host).keys().copied().collect::<Vec<_>>();
+    let copy = |from: &str, to: &str| {
+        let _ = fs::remove_dir_all(host.path(to));
+        let words = ["-a", from, to];
+        let status = Command::new("cp").args(words).current_dir(host.path("")).status();
+        assert!(status.unwrap().success());
+    };
+    let told = || {
+        let status: Value = serde_json::from_slice(&host.read("state/outbox/status.json")).unwrap();
+        let after = status["epoch_after"].as_str().unwrap().parse::<u64>().unwrap();
+        (status["epoch"].as_str().unwrap().to_owned(), after)
+    };
+    move_three();
+    let first = told();
+    assert_eq!((Some(&first.0), first.1), (epoch(&host).as_ref(), 0));
+    cursor(&host, "nats", 3);
+    copy("state", "copy");
+    move_three();
+    assert_eq!((numbers(), told()), (vec![4, 5, 6], first.clone()));
+    cursor(&host, "nats", 6);
+    cursor(&host, "otlp", 6);
+    copy("copy", "state");
+    let found = host.text(&["check"], 0);
+    assert!(found.contains("cursor.nats is no number up to 3"), "{found}");
+    move_three();
+    let second = told();
+    assert_ne!(second.0, first.0);
+    assert_eq!((numbers(), second.1), (vec![1, 2, 3, 4, 5, 6], 3));
+    assert!(!host.text(&["check"], 0).contains("is no number"));
+    // its old place says nothing, also once it is passed
+    move_three();
+    assert_eq!((numbers().len(), told()), (9, second.clone()));
+    cursor(&host, "nats", 5);
+    fs::remove_file(host.path("state-relay/cursor.otlp")).unwrap();
+    prune(&host);
+    assert_eq!(numbers(), [6, 7, 8, 9]);
+    // one that hasn't heard of the second numbering goes back as far as that one
+    let old = format!("{:020}\n{}\n", 6, first.0);
+    fs::write(host.path("state-relay/cursor.otlp"), old).unwrap();
+    cursor(&host, "nats", 12);
+    prune(&host);
+    let third = told();
+    assert!(third.0 != second.0 && third.1 == 3, "{third:?}");
+    assert_eq!(numbers(), [6, 7, 8, 9]);
 }
 
 // --- where nothing can be written ----------------------------------------------------------------
@@ -626,7 +752,110 @@ fn a_mover_that_dies_loses_no_event_and_numbers_none_twice() {
 }
 
 #[test]
-fn a_call_that_dies_before_its_end_is_no_event_and_any_other_is_one() {
+fn a_call_that_is_killed_is_an_event_as_its_record_says() {
+    for record in ["hooks", "all", "none"] {
+        let host = host(&format!("record: {record}\ncustom_properties: {{vlan: '7|8'}}\n"));
+        let script = "log begun; while :; do sleep 0.02; done";
+        host.script("after_vm_stop/10-a", script);
+        let document = with_properties("<hookmux:property name='vlan'>7</hookmux:property>");
+        let mut running = host.guest("stopped end").stdin(document.as_str()).start();
+        running.until_logged("begun");
+        running.signal(nix::sys::signal::Signal::SIGKILL);
+        running.wait();
+        prune(&host);
+        prune(&host);
+        let all = events(&host);
+        assert_eq!(all.keys().copied().collect::<Vec<_>>(), [1], "{all:#?}");
+        let data = &all[&1]["data"];
+        for (key, value) in [
+            ("outcome", json!("lost")),
+            ("failure", json!("hookmux was killed before this call was over")),
+            ("exit_status", Value::Null),
+            ("duration_ms", Value::Null),
+            ("runs", json!([])),
+            ("events", json!(["after_vm_stop"])),
+            ("properties", json!({"vlan": "7"})),
+            ("title", json!("a title")),
+        ] {
+            assert_eq!(data[key], value, "{record} {key}: {data:#}");
+        }
+        assert_eq!(data["began"], all[&1]["time"]);
+        let records = host.json(&["log"], 0)["executions"].clone();
+        match record {
+            "none" => assert_eq!(records, json!([])),
+            _ => assert_eq!(
+                (&records[0]["state"], &records[0]["id"]),
+                (&json!("lost"), &all[&1]["id"])
+            ),
+        }
+        assert_eq!(names(&host, "run/records/unkept"), [""; 0]);
+        // one that dies after its end is no other one
+        host.script("after_vm_stop/10-a", ":");
+        call(&host);
+        assert_eq!(names(&host, "run/records/unkept"), [""; 0]);
+        prune(&host);
+        assert_eq!(events(&host)[&2]["data"]["outcome"], "good");
+    }
+}
+
+/// The process may die after it has written the event, and before the end of its record.
+#[test]
+fn an_execution_has_one_number_wherever_its_process_dies() {
+    for record in ["hooks", "none"] {
+        let host = host(&format!("record: {record}\n"));
+        let place = if record == "none" { "unkept" } else { "running" };
+        host.script(
+            "after_vm_stop/10-a",
+            "log begun; while ! [ -e \"$T/go\" ]; do sleep 0.02; done",
+        );
+        let mut running = host.guest("stopped end").start();
+        running.until_logged("begun");
+        let [id] = &names(&host, &format!("run/records/{place}"))[..] else { panic!() };
+        let open = host.path(format!("run/records/{place}/{id}"));
+        let begun = fs::read_to_string(&open).unwrap();
+        fs::write(host.path("go"), "").unwrap();
+        running.wait().succeeds();
+        let done = host.path(format!("run/records/done/{id}"));
+        let _ = fs::remove_file(done);
+        let write = |pid: u32, start: u64| {
+            let (head, body) = begun.split_once('\n').unwrap();
+            let mut head: Value = serde_json::from_str(head).unwrap();
+            (head["process"]["pid"], head["process"]["start"]) = (pid.into(), start.into());
+            fs::write(&open, format!("{head}\n{body}")).unwrap();
+            fs::set_permissions(&open, fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        // while it lives, its event waits for its end
+        let stat = fs::read_to_string("/proc/self/stat").unwrap();
+        let start = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap();
+        write(std::process::id(), start.parse().unwrap());
+        prune(&host);
+        assert_eq!((files(&host).len(), waiting(&host)), (0, 1), "{record}");
+        // it is dead
+        write(4_194_304, 7);
+        prune(&host);
+        let all = events(&host);
+        assert_eq!(all.len(), 1, "{all:#?}");
+        assert_eq!(all[&1]["data"]["outcome"], "good");
+        // one that has a number gets no other one
+        let path = host.path(format!("run/records/events/{id}"));
+        fs::copy(&files(&host)[&1], &path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        call(&host);
+        prune(&host);
+        let all = events(&host);
+        assert_eq!(ids(&all).iter().filter(|other| *other == id).count(), 1, "{all:#?}");
+        assert_eq!((all.len(), waiting(&host)), (2, 0));
+    }
+}
+
+/// The names in a directory, which may not be there.
+fn names(host: &Host, directory: &str) -> Vec<String> {
+    let entries = fs::read_dir(host.path(directory)).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn a_call_that_dies_is_an_event_if_it_is_a_record() {
     let host = host("");
     host.script("after_vm_stop/10-a", ":");
     for round in 0..40_u64 {
@@ -645,11 +874,11 @@ fn a_call_that_dies_before_its_end_is_no_event_and_any_other_is_one() {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|execution| execution["state"] == "good")
+        .filter(|execution| matches!(execution["state"].as_str(), Some("good" | "lost")))
         .map(|execution| execution["id"].as_str().unwrap().to_owned())
         .collect();
     let found: BTreeSet<String> = found.into_iter().collect();
-    assert!(done.is_subset(&found), "{done:?} and {found:?}");
+    assert_eq!(done, found);
     assert_eq!(all.keys().copied().collect::<Vec<_>>(), (1..=all.len() as u64).collect::<Vec<_>>());
     let half: Vec<PathBuf> = host
         .everything()

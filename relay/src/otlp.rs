@@ -167,7 +167,7 @@ struct Data {
     origin: Option<String>,
     reason: Option<String>,
     began: Option<String>,
-    duration_ms: f64,
+    duration_ms: Option<f64>,
     outcome: Option<String>,
     exit_status: Option<i64>,
     failure: Option<String>,
@@ -214,13 +214,13 @@ pub(crate) fn spans(event: &Event) -> Result<Vec<Value>, String> {
     let data: Data =
         serde_json::from_value(event.data.clone()).map_err(|error| format!("its data: {error}"))?;
     let end = nanoseconds(&event.time).ok_or("its time is none")?;
-    let length = length(data.duration_ms);
+    let length = length(data.duration_ms.unwrap_or(0.0));
     let begin = match &data.began {
         Some(began) => nanoseconds(began).ok_or("`began` is no time")?,
         None => end.saturating_sub(length),
     };
     let root = span_id(&event.id, "");
-    let failed = data.outcome.as_deref() == Some("failed");
+    let failed = matches!(data.outcome.as_deref(), Some("failed" | "lost"));
     let first = data.failure.or_else(|| data.runs.iter().find_map(|run| run.failure.clone()));
     // a detached hook's attempt and a retry are executions of their own: the link leads to where they come from
     let links: Vec<Value> = data

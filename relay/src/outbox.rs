@@ -14,8 +14,8 @@ pub(crate) struct Outbox {
     directory: PathBuf,
     /// up to this number all files have been handed out
     taken: u64,
-    /// how the directory was when it was last looked at for numbers that begin anew
-    looked: Option<(i64, i64)>,
+    /// the status file that was last read
+    looked: Option<(u64, i64, i64)>,
 }
 
 /// Its number, if the name is that of an event file.
@@ -75,54 +75,25 @@ impl Outbox {
         Ok(found)
     }
 
-    /// From which number on hookmux has begun to count anew, as on a host whose state was removed or put back from a
-    /// copy: without that, nothing would be sent until it comes to the cursor again.
+    /// Which numbering hookmux tells of, and the last number before it began; nothing where that hasn't changed since
+    /// it was last asked.
     ///
-    /// A file that has come with a number that the cursor had passed shows it; so does a last number that was told
-    /// later, and is lower. Times alone prove nothing, as the clock may have been set back: where hookmux tells of a
-    /// number that isn't lower than the cursor, or such a file is there, it hasn't begun anew.
-    pub(crate) fn begun_anew(&mut self, cursor: u64, cursor_written: (i64, i64)) -> Option<u64> {
-        let now = std::fs::metadata(&self.directory)
-            .map(|directory| (directory.mtime(), directory.mtime_nsec()))
-            .ok()?;
-        // what all sinks have may lie there for long: nothing of it is looked at twice
-        if self.looked.replace(now) == Some(now) {
-            return None;
-        }
-        let told = self.told();
-        if told.is_some_and(|(last, _)| last >= cursor) {
-            return None;
-        }
-        let mut lowest = None;
-        for entry in std::fs::read_dir(&self.directory).ok()?.flatten() {
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let Some(number) = number(&name) else { continue };
-            if number >= cursor {
-                return None;
-            }
-            if lowest.is_some_and(|lowest| lowest <= number) {
-                continue;
-            }
-            if let Ok(metadata) = entry.metadata()
-                && (metadata.mtime(), metadata.mtime_nsec()) > cursor_written
-            {
-                lowest = Some(number);
-            }
-        }
-        lowest.or_else(|| {
-            let (last, time) = told?;
-            (time > cursor_written).then_some(last + 1)
-        })
-    }
-
-    /// The last number that hookmux told of in its status, and when.
-    fn told(&self) -> Option<(u64, (i64, i64))> {
+    /// Another one begins where numbers may be given a second time: without the file of numbers, or after the state
+    /// directory was put back from a copy. Without that, all up to the cursor would be passed over.
+    pub(crate) fn epoch(&mut self) -> Option<(String, u64)> {
         let path = self.directory.join(STATUS);
         let file = std::fs::symlink_metadata(&path).ok()?;
+        // a rename is another file, whatever the clock says
+        let now = (file.ino(), file.ctime(), file.ctime_nsec());
+        if self.looked == Some(now) {
+            return None;
+        }
         let status: serde_json::Value = serde_json::from_slice(&read(&path).ok()?).ok()?;
-        let sequence = status.get("sequence")?;
-        let last = sequence.as_str().map_or_else(|| sequence.as_u64(), |text| text.parse().ok())?;
-        Some((last, (file.mtime(), file.mtime_nsec())))
+        let text = |key: &str| status.get(key).and_then(serde_json::Value::as_str);
+        let epoch = text("epoch").filter(|epoch| crate::ulid::bits(epoch).is_some())?;
+        let after = text("epoch_after")?.parse().ok()?;
+        self.looked = Some(now);
+        Some((epoch.to_owned(), after))
     }
 
     /// Hands out anew what comes after a number.
@@ -166,32 +137,27 @@ mod tests {
     use super::{Outbox, id, number};
 
     #[test]
-    fn a_clock_that_is_set_back_is_no_new_beginning() -> std::io::Result<()> {
-        // file numbers and the sequence of status.json, all written after the cursor, which is at 20
-        let table: [(&[u64], Option<u64>, Option<u64>); 8] = [
-            (&[18, 19, 20], Some(20), None),
-            (&[18, 19, 20], None, None),
-            (&[18, 19], Some(20), None),
-            (&[], Some(20), None),
-            // the status is behind, as the mover still moves
-            (&[18, 19, 20], Some(17), None),
-            (&[1, 2], Some(2), Some(1)),
-            (&[1, 2], None, Some(1)),
-            (&[], Some(2), Some(3)),
-        ];
-        for (numbers, sequence, begins) in table {
-            let directory = tempfile::tempdir()?;
-            for number in numbers {
-                let name = format!("{number:020}-01JDZ3M8X5Q2K7R9T4V6W8Y0AB.json");
-                std::fs::write(directory.path().join(name), "{}")?;
-            }
-            if let Some(sequence) = sequence {
-                let status = format!("{{\"sequence\": \"{sequence:020}\"}}");
-                std::fs::write(directory.path().join(super::STATUS), status)?;
-            }
-            let begun = Outbox::new(directory.path(), 20).begun_anew(20, (1, 0));
-            assert_eq!(begun, begins, "{numbers:?} {sequence:?}");
+    fn the_numbering_is_read_where_it_is_told() -> std::io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        let mut outbox = Outbox::new(directory.path(), 20);
+        assert_eq!(outbox.epoch(), None);
+        let id = "01JDZ3M8X5Q2K7R9T4V6W8Y0AB";
+        let path = directory.path().join(super::STATUS);
+        for odd in [
+            "",
+            "{}",
+            "{\"epoch\": \"x\"}",
+            &format!("{{\"epoch\": \"{id}\", \"epoch_after\": 3}}"),
+        ] {
+            std::fs::write(&path, odd)?;
+            assert_eq!(outbox.epoch(), None, "{odd}");
         }
+        let status = format!("{{\"epoch\": \"{id}\", \"epoch_after\": \"{:020}\"}}", 3);
+        let new = directory.path().join("new");
+        std::fs::write(&new, status)?;
+        std::fs::rename(&new, &path)?;
+        assert_eq!(outbox.epoch(), Some((id.to_owned(), 3)));
+        assert_eq!(outbox.epoch(), None);
         Ok(())
     }
 

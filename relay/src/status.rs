@@ -156,7 +156,7 @@ fn sink(configuration: &Configuration, sink: &str) -> Part {
     let name = format!("sink {sink}");
     let cursor = configuration.state_dir.join(format!("{}{sink}", crate::cursor::PREFIX));
     let value = match outbox::read(&cursor) {
-        Ok(bytes) => crate::cursor::parse(&bytes),
+        Ok(bytes) => crate::cursor::parse(&bytes).map(|(number, _)| number),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Part::new(
                 name,
@@ -211,6 +211,7 @@ fn sink(configuration: &Configuration, sink: &str) -> Part {
     }
     let locked = std::fs::File::open(configuration.state_dir.join("lock"))
         .is_ok_and(|file| file.try_lock_shared().is_err());
+    let aside = report.as_ref().and_then(|report| report.aside.clone());
     let result = if !locked {
         Err(Trouble::with(
             format!("its service doesn't run; {said}"),
@@ -219,6 +220,8 @@ fn sink(configuration: &Configuration, sink: &str) -> Part {
     } else if let Some(trouble) = report.as_ref().and_then(|report| report.trouble.clone()) {
         let since = report.and_then(|report| report.trouble_since).unwrap_or_default();
         Err(Trouble::new(format!("its service says since {since}: {trouble}; {said}")))
+    } else if let Some(aside) = aside {
+        Err(Trouble::new(format!("{aside}; {said}")))
     } else {
         Ok(said)
     };

@@ -129,7 +129,7 @@ fn files_that_are_no_events_stay_and_broken_events_become_gaps() {
 }
 
 #[test]
-fn an_event_of_which_no_copy_can_be_kept_waits_and_the_service_still_hears() {
+fn an_event_of_which_no_copy_can_be_kept_waits_and_those_behind_it_dont() {
     let server = Server::start();
     make_stream(&server.url(), |_| ());
     let mut relay = Relay::to(&server.url());
@@ -139,19 +139,49 @@ fn an_event_of_which_no_copy_can_be_kept_waits_and_the_service_still_hears() {
     let mut outbox = relay.outbox();
     outbox.write_bytes(&crate::support::outbox::ulid(1), b"{");
     outbox.write();
+    outbox.write();
     relay.publish();
     relay.says("no copy can be kept");
+    until("those behind it", || count_of(&server) == 2);
+    // it hears all the same, and its place stays before the one that waits
     relay.terminate();
     until("its end", || !relay.is_running());
     assert_eq!(relay.cursor("nats"), Some(0));
     relay.kill();
+    let output = relay.call(&["publish", "--once"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("1 events can never be sent"), "{said}");
     // mended while it runs
     relay.publish();
     until("it waits", || relay.log().matches("no copy can be kept").count() >= 2);
+    let is_said = |status: &serde_json::Value| status.to_string().contains("no copy can be kept");
+    until("`status` says so", || is_said(&relay.json(&["status", "--output", "json"])));
     std::fs::remove_file(relay.path("state/rejected")).unwrap();
-    relay.reaches("nats", 2);
+    relay.reaches("nats", 3);
     assert_eq!(relay.rejected().len(), 1);
-    assert_eq!(stored(&server.url()).len(), 2);
+    assert_eq!(stored(&server.url()).len(), 3);
+    until("`status` is content", || !is_said(&relay.json(&["status", "--output", "json"])));
+}
+
+/// Its gap event can't be sent either, for a while.
+#[test]
+fn an_event_that_can_never_be_sent_counts_once() {
+    let server = Server::start();
+    let mut relay = Relay::to(&server.url());
+    let mut outbox = relay.outbox();
+    outbox.write_bytes(&crate::support::outbox::ulid(1), b"{");
+    relay.publish();
+    // no stream takes it
+    relay.says("no stream takes");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    make_stream(&server.url(), |_| ());
+    relay.reaches("nats", 1);
+    relay.stop();
+    let report = std::fs::read(relay.path("state/report.nats.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    assert_eq!((&report["rejected"], &report["sent"]), (&1.into(), &1.into()), "{report}");
+    assert_eq!(relay.log().matches("can never be sent").count(), 1, "{}", relay.log());
 }
 
 fn count_of(server: &Server) -> usize {
@@ -159,34 +189,52 @@ fn count_of(server: &Server) -> usize {
 }
 
 #[test]
-fn counting_that_began_anew_is_seen() {
+fn another_numbering_is_seen_whatever_the_numbers_are() {
     let server = Server::start();
     make_stream(&server.url(), |_| ());
     let mut relay = Relay::to(&server.url());
     let mut outbox = relay.outbox();
+    outbox.status();
     for _ in 0..20 {
         outbox.write();
     }
     relay.publish();
     relay.reaches("nats", 20);
+    let is_in = |relay: &Relay, epoch: &str| {
+        std::fs::read_to_string(relay.path("state/cursor.nats"))
+            .unwrap()
+            .ends_with(&format!("{epoch}\n"))
+    };
+    assert!(is_in(&relay, outbox.epoch()));
     outbox.remove_up_to(20);
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    // state_dir was removed: hookmux begins at 1
-    outbox.begin_anew();
+    // state_dir was put back from a copy while it runs
+    outbox.begin_anew(10);
     for _ in 0..3 {
         outbox.write();
     }
-    relay.reaches("nats", 3);
-    relay.says("counts its events anew");
+    relay.reaches("nats", 13);
+    relay.says("numbers its events anew after 10");
+    assert!(is_in(&relay, outbox.epoch()));
     assert_eq!(stored(&server.url()).len(), 23);
-    // and by what hookmux tells of itself, where the files are gone already
-    outbox.remove_up_to(20);
-    std::fs::write(relay.path("state/cursor.nats"), format!("{:020}\n", 5000)).unwrap();
+    // and while it doesn't, until all its numbers are passed
     relay.kill();
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    outbox.status();
+    outbox.remove_up_to(20);
+    outbox.begin_anew(0);
+    for _ in 0..30 {
+        outbox.write();
+    }
     relay.publish();
-    relay.reaches("nats", 3);
+    relay.reaches("nats", 30);
+    assert_eq!(stored(&server.url()).len(), 53);
+    // one that goes on behind it loses nothing and sends nothing again
+    relay.kill();
+    outbox.write();
+    outbox.begin_anew(31);
+    outbox.write();
+    relay.publish();
+    relay.reaches("nats", 32);
+    assert_eq!(stored(&server.url()).len(), 55);
+    assert_eq!(relay.log().matches("numbers its events anew").count(), 2, "{}", relay.log());
 }
 
 #[test]

@@ -87,7 +87,7 @@ impl OutboxCounts {
             oldest_ms: entries.first().and_then(status::oldest),
             gaps: sequence.gaps,
             lost: sequence.lost,
-            sinks: cursor::read(&settings.state_dir, Some(sequence.last)).sinks,
+            sinks: cursor::read(&settings.state_dir, &sequence.epoch, sequence.last).sinks,
         }
     }
 

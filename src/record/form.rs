@@ -200,6 +200,10 @@ pub struct RecordBody {
     pub stderr: RecordText,
     /// Why parts are left out, where there was no room for them.
     pub left_out: Option<String>,
+    /// The event of an execution whose process dies before its end, for the outbox. `None` where there is no outbox,
+    /// and once the execution is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owed_event: Option<String>,
 }
 
 /// A wait for something that others held.

@@ -3,19 +3,18 @@
 //! stay in the runtime directory, as long as there is room.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use super::counters::Counters;
-use super::form::{RecordHead, RecordState};
+use super::form::{Record, RecordHead, RecordState};
 use super::outbox::moving::{self, OutboxResult};
 use super::outbox::status::HostFacts;
 use super::recorder::RecordPlace;
 use super::retention::{self, KeptRecord};
-use super::spool::{self, Spool};
+use super::spool::{self, Dropped, Spool};
 use super::store::{self, Store};
 use crate::config::Settings;
 use crate::libvirt::Driver;
@@ -176,17 +175,15 @@ pub(crate) fn linger(settings: &Settings, host: &dyn Fn() -> HostFacts) -> io::R
             sum.uncounted = done.uncounted.or(sum.uncounted);
             if done.stuck.is_some() {
                 sum.stuck = done.stuck;
+                // a full disk gets room
+                mover.prune_if_due(&mut sum)?;
                 // else the path unit would start the next mover at once
                 thread::sleep(STUCK_INTERVAL);
                 return Ok(sum);
             }
             thread::sleep(POLL_INTERVAL);
         }
-        if mover.is_prune_due() {
-            let (records, texts) = mover.exclusively(Mover::prune)?;
-            sum.pruned += records;
-            sum.texts += texts;
-        }
+        mover.prune_if_due(&mut sum)?;
         drop(lock);
         // a call that came while the lock was held has not started a mover
         if !mover.has_work() {
@@ -254,11 +251,6 @@ pub(crate) fn forecast(settings: &Settings) -> MoverResult {
 /// Tells whether an error means that the file is not a record.
 fn is_not_a_record(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidData || error.raw_os_error() == Some(libc::EISDIR)
-}
-
-/// Renames a file, so that it doesn't stop the mover.
-fn put_aside(done: &Dir, id: &str) -> io::Result<()> {
-    fs::rename(done.file(id)?, done.file(format!("{id}.odd"))?)
 }
 
 /// Tells whether bytes may be the record with this id. A record of a newer version may be.
@@ -366,11 +358,34 @@ impl<'a> Mover<'a> {
             // the execution may have ended since the head was read; now nobody writes it any more
             let Ok(mut record) = store::read(running, &id) else { continue };
             let is_lost = record.head.state == RecordState::Running;
+            self.tell_of_lost(&record);
             if self.spool.settle(&id, &mut record).is_ok() && is_lost {
                 lost += 1;
             }
         }
+        for id in spool::ids(self.spool.unkept()) {
+            let read = store::read(self.spool.unkept(), &id);
+            if read.as_ref().is_ok_and(|record| record.head.process.is_alive()) {
+                continue;
+            }
+            if let Ok(record) = read {
+                self.tell_of_lost(&record);
+            }
+            self.spool.end_unkept(&id);
+        }
         lost
+    }
+
+    /// Writes the event of an execution whose process died before it had done so.
+    fn tell_of_lost(&self, record: &Record) {
+        let RecordHead { id, state, .. } = &record.head;
+        let Some(event) = &record.body.owed_event else { return };
+        if *state == RecordState::Running
+            && !self.spool.has_event(id)
+            && self.spool.put_event(id, event.as_bytes()).is_err()
+        {
+            self.spool.count(Dropped { events: 1, ..Dropped::default() });
+        }
     }
 
     /// Moves one batch: written in the new place, counted, and only then removed from the old one.
@@ -386,12 +401,12 @@ impl<'a> Mover<'a> {
                 Ok(bytes) if is_of(&bytes, id) => bytes,
                 // not ours, or a copy under another name
                 Ok(_) => {
-                    put_aside(done, id)?;
+                    spool::put_aside(done, id)?;
                     continue;
                 }
                 // not ours
                 Err(error) if is_not_a_record(&error) => {
-                    put_aside(done, id)?;
+                    spool::put_aside(done, id)?;
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -419,6 +434,16 @@ impl<'a> Mover<'a> {
         Ok(moved)
     }
 
+    /// Removes old records, if it is time for that.
+    fn prune_if_due(&self, sum: &mut MoverResult) -> io::Result<()> {
+        if self.is_prune_due() {
+            let (records, texts) = self.exclusively(Mover::prune)?;
+            sum.pruned += records;
+            sum.texts += texts;
+        }
+        Ok(())
+    }
+
     fn is_prune_due(&self) -> bool {
         let last = self.store.base().entry_metadata(PRUNED_FILE).and_then(|file| file.modified());
         // a time in the future is from a wrong clock
@@ -431,6 +456,7 @@ impl<'a> Mover<'a> {
     fn prune(&self) -> (usize, usize) {
         let _ = self.store.base().replace(PRUNED_FILE, b"\n");
         self.remove_half_written();
+        self.spool.remove_odd();
         let (gone, texts) = self.to_be_removed();
         let gone = gone.iter().filter(|id| self.store.remove(id).is_ok());
         let gone: HashSet<&str> = gone.map(String::as_str).collect();

@@ -112,7 +112,13 @@ impl Recorder {
         event: Option<EventFacts>,
     ) -> Recorder {
         let mut recorder = Recorder::new(cause);
-        let Ok(mut record) = store::read(place.spool.running(), &execution.id) else {
+        let (spool, id) = (&place.spool, &execution.id);
+        let kept = store::read(spool.running(), id).map(|record| (record, true));
+        let begun = kept.or_else(|_| store::read(spool.unkept(), id).map(|record| (record, false)));
+        // the process may have died after it had written the event
+        let event = event.filter(|_| !spool.has_event(id));
+        let Ok((mut record, is_kept)) = begun else {
+            spool.count(Dropped { events: event.is_some().into(), ..Dropped::default() });
             return recorder;
         };
         let passed_us = recorder.began_us.saturating_sub(record.head.began_us);
@@ -128,7 +134,7 @@ impl Recorder {
             started: Vec::new(),
             running: RunningFile::default(),
             is_bypassed: false,
-            is_kept: true,
+            is_kept,
             event: event.map(OpenEvent::new),
             error: None,
             waiting: HashMap::new(),
@@ -190,6 +196,7 @@ impl Recorder {
             None => RecordOutcome::Success,
         };
         head.hooks = body.runs.iter().map(hook_head).collect();
+        body.owed_event = None;
         // before the record: where a call has its end in a record, its event isn't lost
         let unsent = event.and_then(|event| event.write(&record, &secrets, spool).err());
         let finished = if is_kept { spool.finish(&mut record) } else { Ok(()) };
@@ -206,6 +213,9 @@ impl Recorder {
             spool.count(Dropped { events: 1, ..Dropped::default() });
             format!("the event of this call can't be kept in {}: {error}", directory())
         });
+        if !is_kept {
+            spool.end_unkept(&execution.id);
+        }
         let error = match (error, unsent) {
             (Some(error), Some(unsent)) => Some(format!("{error}; {unsent}")),
             (error, unsent) => error.or(unsent),
@@ -295,15 +305,18 @@ impl OpenEvent {
         self.failures.push(what);
     }
 
-    fn write(&self, record: &Record, secrets: &Secrets, spool: &Spool) -> io::Result<()> {
-        let bytes = event::encode(&EventSource {
+    fn encode(&self, record: &Record, secrets: &Secrets) -> serde_json::Result<Vec<u8>> {
+        event::encode(&EventSource {
             head: &record.head,
             runs: &record.body.runs,
             failures: &self.failures,
             facts: &self.facts,
             secrets,
-        })?;
-        spool.put_event(&record.head.id, &bytes)
+        })
+    }
+
+    fn write(&self, record: &Record, secrets: &Secrets, spool: &Spool) -> io::Result<()> {
+        spool.put_event(&record.head.id, &self.encode(record, secrets)?)
     }
 }
 
@@ -345,8 +358,19 @@ impl Open {
                 sha256: (*sha256).to_owned(),
             });
         }
-        if self.is_kept {
-            self.error = self.place.spool.begin(&self.record).err();
+        self.begin();
+    }
+
+    /// Writes what is known before the first hook runs. Where this process is killed, the mover finds it, with the
+    /// event that others get then.
+    fn begin(&mut self) {
+        let owed = self.event.as_ref().and_then(|it| it.encode(&self.record, &self.secrets).ok());
+        self.record.body.owed_event = owed.and_then(|event| String::from_utf8(event).ok());
+        let (spool, record) = (&self.place.spool, &self.record);
+        match self.is_kept {
+            true => self.error = spool.begin(record).err(),
+            // without it, only the event of a call that is killed is missing
+            false => drop(spool.begin_unkept(record)),
         }
     }
 

@@ -9,10 +9,11 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::form::{self, Record, RecordState};
+use super::form::{self, Record, RecordBody, RecordState};
 use super::texts::Texts;
 use crate::machine::{locks, ulid};
 use crate::state::Dir;
@@ -24,12 +25,17 @@ const TIGHT_SPOOL_BYTES: u64 = 48 << 20;
 
 const RUNNING: &str = "running";
 const DONE: &str = "done";
+/// The directory with running executions of which only the event is kept.
+const UNKEPT: &str = "unkept";
 /// The directory with the events of finished executions, for the outbox.
 const EVENTS: &str = "events";
 const DROPPED: &str = "dropped";
 /// The file with the sizes of finished records: a sum, then the size of each later record, 8 bytes each.
 /// So nobody has to look at all records, or wait for a lock.
 const SIZES: &str = "sizes";
+/// How the name of a file ends that was put aside, and how long it is kept for who wants to see it.
+const ODD_SUFFIX: &str = ".odd";
+const ODD_AGE: Duration = Duration::from_secs(24 * 3600);
 /// The size of the file `dropped` from the beginning, in bytes: so it can be written on a full file
 /// system too.
 const COUNTERS_BYTES: usize = 64;
@@ -46,6 +52,7 @@ pub struct Spool {
     base: Dir,
     running: Dir,
     done: Dir,
+    unkept: Dir,
     events: Dir,
     texts: Texts,
 }
@@ -66,7 +73,8 @@ impl Spool {
         let base = runtime_dir.child("records");
         let texts = Texts::new(&base);
         let (running, done) = (base.child(RUNNING), base.child(DONE));
-        Spool { running, done, events: base.child(EVENTS), texts, base }
+        let (unkept, events) = (base.child(UNKEPT), base.child(EVENTS));
+        Spool { running, done, unkept, events, texts, base }
     }
 
     pub fn base(&self) -> &Dir {
@@ -81,6 +89,12 @@ impl Spool {
     /// Returns the directory with the records of finished executions, each under its id.
     pub fn done(&self) -> &Dir {
         &self.done
+    }
+
+    /// Returns the directory with running executions that get no record, only an event: each under its id, with what
+    /// is needed where its process dies.
+    pub(crate) fn unkept(&self) -> &Dir {
+        &self.unkept
     }
 
     /// Returns the texts of registrations that new records refer to.
@@ -126,6 +140,26 @@ impl Spool {
         self.put(&record.head.id, &bytes)
     }
 
+    /// Writes what is needed of an execution that gets no record.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub(crate) fn begin_unkept(&self, record: &Record) -> io::Result<()> {
+        let owed_event = record.body.owed_event.clone();
+        let body = RecordBody { owed_event, ..RecordBody::default() };
+        let bytes = Record { head: record.head.clone(), body }.encode()?;
+        if self.room(bytes.len() as u64) != Room::All {
+            return Err(full());
+        }
+        self.replace_in(&self.unkept, &record.head.id, &bytes)
+    }
+
+    /// Ends it.
+    pub(crate) fn end_unkept(&self, id: &str) {
+        // what stays is of a dead process soon: the mover removes it
+        let _ = self.unkept.remove(id);
+    }
+
     /// Writes the record of a finished execution. Where there is no room for all of it, documents and
     /// output are left out.
     ///
@@ -165,16 +199,31 @@ impl Spool {
         if self.room(size) != Room::All {
             return Err(full());
         }
-        self.events.replace(id, bytes).or_else(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                self.make()?;
-                self.events.make()?;
-                self.events.replace(id, bytes)
-            }
-            _ => Err(error),
-        })?;
+        self.replace_in(&self.events, id, bytes)?;
         self.note_size(size);
         Ok(())
+    }
+
+    /// Tells whether the event of an execution is written, and waits to be moved.
+    pub(crate) fn has_event(&self, id: &str) -> bool {
+        self.events.entry_metadata(id).is_ok()
+    }
+
+    /// Tells whether the end of an execution isn't written yet.
+    pub(crate) fn is_open(&self, id: &str) -> bool {
+        [&self.running, &self.unkept].into_iter().any(|dir| dir.entry_metadata(id).is_ok())
+    }
+
+    /// Replaces a file in one of the directories that aren't always needed.
+    fn replace_in(&self, dir: &Dir, id: &str, bytes: &[u8]) -> io::Result<()> {
+        dir.replace(id, bytes).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                self.make()?;
+                dir.make()?;
+                dir.replace(id, bytes)
+            }
+            _ => Err(error),
+        })
     }
 
     /// Returns the ids of the executions with events that aren't moved yet, the oldest first.
@@ -203,7 +252,28 @@ impl Spool {
     /// # Errors
     /// As of `rename(2)`.
     pub fn put_event_aside(&self, id: &str) -> io::Result<()> {
-        fs::rename(self.events.file(id)?, self.events.file(format!("{id}.odd"))?)
+        put_aside(&self.events, id)
+    }
+
+    /// Removes what was put aside a day ago, or earlier.
+    pub(crate) fn remove_odd(&self) {
+        for dir in [&self.done, &self.events] {
+            for name in dir.names().unwrap_or_default() {
+                let is_odd = name.to_str().is_some_and(|name| name.ends_with(ODD_SUFFIX));
+                let Some(found) = dir.entry_metadata(&name).ok().filter(|_| is_odd) else {
+                    continue;
+                };
+                let age = found.modified().ok().and_then(|time| time.elapsed().ok());
+                if age.is_none_or(|age| age < ODD_AGE) {
+                    continue;
+                }
+                let _ = match found.is_dir() {
+                    // links in it aren't followed
+                    true => dir.file(&name).and_then(fs::remove_dir_all),
+                    false => dir.remove(&name),
+                };
+            }
+        }
     }
 
     fn end(&self, id: &str) -> io::Result<()> {
@@ -278,8 +348,8 @@ impl Spool {
 
     /// Removes temporary files of writers that died.
     pub fn remove_half_written(&self) {
-        let texts = self.texts.directory();
-        [&self.base, &self.running, &self.events, texts].into_iter().for_each(remove_half_written);
+        let dirs = [&self.base, &self.running, &self.unkept, &self.events, self.texts.directory()];
+        dirs.into_iter().for_each(remove_half_written);
     }
 
     /// Ends the record of an execution whose process is dead.
@@ -355,6 +425,17 @@ pub(crate) fn remove_half_written(directory: &Dir) {
     for name in directory.names().unwrap_or_default().iter().filter(|name| is_torn(name)) {
         let _ = directory.remove(name);
     }
+}
+
+/// Renames a file that isn't one of hookmux's, so that it doesn't stop the mover.
+///
+/// # Errors
+/// As of `rename(2)`.
+pub(crate) fn put_aside(dir: &Dir, id: &str) -> io::Result<()> {
+    let aside = format!("{id}{ODD_SUFFIX}");
+    fs::rename(dir.file(id)?, dir.file(&aside)?)?;
+    // from now on it is kept for a day
+    dir.touch(aside)
 }
 
 /// Returns the names of records in a directory, sorted.

@@ -456,7 +456,9 @@ fn add_remote(environment: &mut Environment, remote: &RemoteCall) {
     if !remote.outcome.is_empty() {
         environment.set("HOOKMUX_REMOTE_OUTCOME", &remote.outcome);
     }
-    environment.set("HOOKMUX_REMOTE_STATUS", remote.exit_status.to_string());
+    if let Some(status) = remote.exit_status {
+        environment.set("HOOKMUX_REMOTE_STATUS", status.to_string());
+    }
     if let Some(time) = &remote.time {
         environment.set("HOOKMUX_REMOTE_TIME", time);
     }

@@ -9,12 +9,18 @@ mod wake;
 use crate::args::PublishArgs;
 use crate::configuration::Configuration;
 use crate::cursor::{self, Cursor};
+use crate::nats::Trouble;
 use crate::outbox::Outbox;
 use crate::say::{Level, log};
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use report::Reporter;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+
+/// When it is tried again to keep a copy of what can't be sent.
+const ASIDE: Duration = Duration::from_secs(5);
 
 pub(crate) const NATS: &str = "nats";
 pub(crate) const OTLP: &str = "otlp";
@@ -138,6 +144,12 @@ struct Work {
     outbox: Outbox,
     cursor: Cursor,
     todo: BTreeMap<u64, String>,
+    /// events of which no copy can be kept, and when that is tried again: those behind them don't wait
+    aside: BTreeMap<u64, (String, Instant)>,
+    /// events that can never be sent, and aren't done yet: each counts once
+    refused: BTreeSet<u64>,
+    /// another numbering, and the last number before it began
+    next_epoch: Option<(String, u64)>,
     handed: u64,
     readable: bool,
 }
@@ -150,26 +162,27 @@ impl Work {
         }
         let outbox = Outbox::new(&common.outbox, cursor.value());
         let handed = cursor.value();
-        Ok(Self { sink, outbox, cursor, todo: BTreeMap::new(), handed, readable: true })
+        Ok(Self {
+            sink,
+            outbox,
+            cursor,
+            todo: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            refused: BTreeSet::new(),
+            next_epoch: None,
+            handed,
+            readable: true,
+        })
     }
 
     /// Looks into the outbox.
     fn refresh(&mut self) {
-        if self.todo.is_empty()
-            && self.cursor.open_count() == 0
-            && let Some((value, written)) = self.cursor.on_disk()
-            && let Some(number) = self.outbox.begun_anew(value, written)
-        {
-            log(
-                Level::Warning,
-                &format!(
-                    "hookmux counts its events anew, from {number}: the cursor of {} goes back from {value}",
-                    self.sink
-                ),
-            );
-            self.cursor.go_back(number - 1);
-            self.outbox.go_back(number - 1);
-            self.handed = number - 1;
+        if let Some((epoch, after)) = self.outbox.epoch() {
+            let is_same = self.cursor.epoch() == Some(epoch.as_str());
+            self.next_epoch = (!is_same).then_some((epoch, after));
+        }
+        if !self.settle_epoch() {
+            return;
         }
         match self.outbox.more() {
             Ok(more) => {
@@ -201,13 +214,57 @@ impl Work {
         }
     }
 
+    /// Goes on in the numbering that hookmux tells of. `false` while the answers to what is on its way are waited for:
+    /// their numbers may mean other events in it.
+    fn settle_epoch(&mut self) -> bool {
+        let Some((epoch, after)) = &self.next_epoch else { return true };
+        self.cursor.take_back(self.todo.keys().chain(self.aside.keys()));
+        self.todo.clear();
+        self.aside.clear();
+        if self.cursor.open_count() > 0 {
+            return false;
+        }
+        let value = self.cursor.value();
+        let from = if self.cursor.epoch().is_some() { value.min(*after) } else { value };
+        if from < value {
+            log(
+                Level::Warning,
+                &format!(
+                    "hookmux numbers its events anew after {after}: {} goes back from {value}, and sends those after \
+                     {from} again",
+                    self.sink
+                ),
+            );
+        }
+        self.cursor.go_on_in(epoch, from);
+        self.outbox.go_back(from);
+        self.handed = from;
+        self.refused.clear();
+        self.next_epoch = None;
+        self.save();
+        true
+    }
+
     /// The oldest that is to be sent, with its bytes. What has gone since is passed over: a gap event tells.
     fn next(&mut self) -> Option<(u64, String, std::io::Result<Vec<u8>>)> {
+        if self.next_epoch.is_some() {
+            return None;
+        }
+        let now = Instant::now();
+        let due: Vec<u64> = self
+            .aside
+            .iter()
+            .filter(|(_, (_, at))| *at <= now)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in due {
+            if let Some((name, _)) = self.aside.remove(&number) {
+                self.todo.insert(number, name);
+            }
+        }
         while let Some((number, name)) = self.todo.pop_first() {
             match self.outbox.read(&name) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    self.cursor.done(number)
-                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => self.done(number),
                 bytes => return Some((number, name, bytes)),
             }
         }
@@ -216,6 +273,67 @@ impl Work {
 
     fn again(&mut self, number: u64, name: String) {
         self.todo.insert(number, name);
+    }
+
+    /// Puts one aside of which no copy can be kept.
+    fn put_aside(&mut self, number: u64, name: String) {
+        self.aside.insert(number, (name, Instant::now() + ASIDE));
+    }
+
+    /// Keeps a copy of what can never be sent, and says so, once for each. `false` where none can be kept: then it is
+    /// put aside.
+    fn refuse(
+        &mut self,
+        report: &mut Reporter,
+        state_dir: &Path,
+        number: u64,
+        name: &str,
+        bytes: &[u8],
+        why: &str,
+    ) -> bool {
+        if self.refused.contains(&number) {
+            return true;
+        }
+        if let Err(error) = rejected::keep(state_dir, name, bytes) {
+            report.aside(format!(
+                "{name} can never be sent ({why}), and no copy can be kept: {error}"
+            ));
+            self.put_aside(number, name.to_owned());
+            return false;
+        }
+        let directory = rejected::directory(state_dir);
+        log(
+            Level::Error,
+            &format!(
+                "{}: {name} can never be sent: {why}; a copy is in {}",
+                self.sink,
+                directory.display()
+            ),
+        );
+        report.rejected();
+        self.refused.insert(number);
+        true
+    }
+
+    fn done(&mut self, number: u64) {
+        self.refused.remove(&number);
+        self.cursor.done(number);
+    }
+
+    /// How many aren't sent yet.
+    fn waiting(&self) -> usize {
+        self.todo.len() + self.aside.len()
+    }
+
+    /// Tells whether nothing is left but what was put aside.
+    fn is_held_up(&self) -> bool {
+        !self.aside.is_empty() && self.aside.len() == self.cursor.open_count()
+    }
+
+    /// Why.
+    fn held_up(&self) -> Trouble {
+        let count = self.aside.len();
+        Trouble::new(format!("{count} events can never be sent, and no copy of them can be kept"))
     }
 
     fn save(&mut self) {

@@ -133,6 +133,10 @@ impl Sink {
                 }
                 continue;
             }
+            if self.common.once && self.work.is_held_up() {
+                self.finish().await;
+                return Err(self.work.held_up().into());
+            }
             tokio::select! {
                 Some((flight, answer)) = self.flights.next(), if !self.flights.is_empty() => {
                     self.landed(flight, answer).await;
@@ -175,6 +179,9 @@ impl Sink {
                     {
                         self.report.trouble(&trouble, self.waiting());
                     }
+                    if self.work.aside.is_empty() {
+                        self.report.none_aside();
+                    }
                     self.work.save();
                     self.report.save(false);
                 }
@@ -188,7 +195,7 @@ impl Sink {
     }
 
     fn waiting(&self) -> usize {
-        self.work.todo.len() + self.flights.len()
+        self.work.waiting() + self.flights.len()
     }
 
     /// Sends as many as may be on their way.
@@ -289,7 +296,7 @@ impl Sink {
             (Flight::Event { number, .. }, Answer::Taken) => {
                 self.failures = 0;
                 self.hold = Instant::now();
-                self.work.cursor.done(number);
+                self.work.done(number);
                 self.report.sent(1);
             }
             (Flight::Event { number, name, .. }, Answer::Again(trouble)) => {
@@ -322,8 +329,9 @@ impl Sink {
         self.report.trouble(trouble, self.waiting());
     }
 
-    /// Keeps a copy of what can never be taken; a gap event goes in its place, with its number. `false` where that
-    /// can't be done now: then the event waits, and nothing is to be sent before the pause is over.
+    /// Keeps a copy of what can never be taken; a gap event goes in its place, with its number. Where no copy can be
+    /// kept, it waits for one. `false` where the gap event can't be sent now: then nothing is to be sent before the
+    /// pause is over.
     async fn reject(
         &mut self,
         number: u64,
@@ -332,21 +340,11 @@ impl Sink {
         why: &str,
         word: &str,
     ) -> bool {
-        if let Err(error) = rejected::keep(&self.common.state_dir, &name, bytes) {
-            let trouble = Trouble::new(format!(
-                "{name} can never be sent ({why}), and no copy can be kept: {error}"
-            ));
-            self.again(number, name, &trouble);
-            return false;
+        let refused =
+            self.work.refuse(&mut self.report, &self.common.state_dir, number, &name, bytes, why);
+        if !refused {
+            return true;
         }
-        log(
-            Level::Error,
-            &format!(
-                "nats: {name} can never be sent: {why}; a copy is in {}",
-                rejected::directory(&self.common.state_dir).display()
-            ),
-        );
-        self.report.rejected();
         let event = Event::parse(bytes).ok();
         let host = event
             .as_ref()
@@ -376,7 +374,7 @@ impl Sink {
     /// An event without even a gap event: only the log tells of it.
     fn give_up(&mut self, number: u64, name: &str, why: &str) {
         log(Level::Error, &format!("nats: the gap event for {name} can't be sent: {why}"));
-        self.work.cursor.done(number);
+        self.work.done(number);
     }
 
     /// What the mover last told of the host, and what the relay has to add.
@@ -414,7 +412,7 @@ impl Sink {
             tokio::time::timeout_at(end, self.flights.next()).await
         {
             if let (Flight::Event { number, .. }, Answer::Taken) = (flight, answer) {
-                self.work.cursor.done(number);
+                self.work.done(number);
                 self.report.sent(1);
             }
         }

@@ -1,10 +1,9 @@
 //! The sink OTLP: batches of executions over HTTP, one at a time.
 
 use super::report::Reporter;
-use super::{Common, Work, rejected};
+use super::{Common, Work};
 use crate::configuration::Otlp;
 use crate::event::Event;
-use crate::nats::Trouble;
 use crate::otlp::{Answer, Collector, request, spans};
 use crate::outbox;
 use crate::say::{Level, log};
@@ -39,10 +38,17 @@ pub(super) async fn run(common: Common, settings: Otlp) -> Result<()> {
         let size = if alone > 0 { 1 } else { BATCH };
         let batch = gather(&mut work, &mut report, &common, size);
         if batch.files.is_empty() {
+            if work.aside.is_empty() {
+                report.none_aside();
+            }
             work.save();
             report.save(false);
             if common.once && work.is_done() {
                 break;
+            }
+            if common.once && work.is_held_up() {
+                report.save(true);
+                return Err(work.held_up().into());
             }
             tokio::select! {
                 changed = woken.changed() => if changed.is_err() { tokio::time::sleep(SWEEP).await },
@@ -73,16 +79,13 @@ pub(super) async fn run(common: Common, settings: Otlp) -> Result<()> {
                 alone = alone.saturating_sub(1);
                 report.sent(batch.files.len() as u64);
                 for (number, _) in batch.files {
-                    work.cursor.done(number);
+                    work.done(number);
                 }
             }
             Answer::Never(why) if batch.files.len() == 1 => {
                 alone = alone.saturating_sub(1);
                 for (number, name) in batch.files {
-                    if !reject(&mut work, &mut report, &common, number, &name, &why) {
-                        wait = crate::hold_off(6);
-                        work.again(number, name);
-                    }
+                    reject(&mut work, &mut report, &common, number, &name, &why);
                 }
             }
             Answer::Never(_) => {
@@ -95,7 +98,7 @@ pub(super) async fn run(common: Common, settings: Otlp) -> Result<()> {
                 for (number, name) in batch.files {
                     work.again(number, name);
                 }
-                report.trouble(&trouble, work.todo.len());
+                report.trouble(&trouble, work.waiting());
                 wait = asked.unwrap_or_else(|| crate::hold_off(failures));
                 failures += 1;
                 if common.once && failures > 5 {
@@ -144,18 +147,13 @@ fn gather(work: &mut Work, report: &mut Reporter, common: &Common, size: usize) 
                 batch.spans.extend(spans);
                 batch.files.push((number, name));
             }
-            Err(why) => {
-                if !reject(work, report, common, number, &name, &why) {
-                    work.again(number, name);
-                    break;
-                }
-            }
+            Err(why) => reject(work, report, common, number, &name, &why),
         }
     }
     batch
 }
 
-/// Keeps a copy of what can never be taken. `false` where it can't be kept.
+/// Keeps a copy of what can never be taken.
 fn reject(
     work: &mut Work,
     report: &mut Reporter,
@@ -163,25 +161,9 @@ fn reject(
     number: u64,
     name: &str,
     why: &str,
-) -> bool {
+) {
     let bytes = work.outbox.read(name).unwrap_or_default();
-    if let Err(error) = rejected::keep(&common.state_dir, name, &bytes) {
-        report.trouble(
-            &Trouble::new(format!(
-                "{name} can never be sent ({why}), and no copy can be kept: {error}"
-            )),
-            work.todo.len(),
-        );
-        return false;
+    if work.refuse(report, &common.state_dir, number, name, &bytes, why) {
+        work.done(number);
     }
-    log(
-        Level::Error,
-        &format!(
-            "otlp: {name} can never be sent: {why}; a copy is in {}",
-            rejected::directory(&common.state_dir).display()
-        ),
-    );
-    report.rejected();
-    work.cursor.done(number);
-    true
 }

@@ -19,6 +19,9 @@ pub(crate) struct Report {
     pub(crate) rejected: u64,
     pub(crate) trouble: Option<String>,
     pub(crate) trouble_since: Option<String>,
+    /// why events that can never be sent wait, while others are sent
+    #[serde(default)]
+    pub(crate) aside: Option<String>,
 }
 
 pub(crate) struct Reporter {
@@ -26,6 +29,8 @@ pub(crate) struct Reporter {
     report: Report,
     /// when the trouble was last said
     said: Option<Instant>,
+    /// when it was last said why events wait
+    said_aside: Option<Instant>,
     written: Option<Instant>,
     changed: bool,
 }
@@ -49,6 +54,7 @@ impl Reporter {
             path: path(state_dir, sink),
             report: Report { format: 1, sink: sink.to_owned(), ..Report::default() },
             said: None,
+            said_aside: None,
             written: None,
             changed: true,
         }
@@ -85,6 +91,21 @@ impl Reporter {
         self.said = Some(Instant::now());
         self.changed = true;
         self.written = None;
+    }
+
+    /// Says why an event waits of which no copy can be kept, once a minute.
+    pub(super) fn aside(&mut self, why: String) {
+        if self.said_aside.is_none_or(|said| said.elapsed() > Duration::from_secs(60)) {
+            log(Level::Error, &format!("{}: {why}; those behind it are sent", self.report.sink));
+            self.said_aside = Some(Instant::now());
+        }
+        self.changed |= self.report.aside.is_none();
+        self.report.aside = Some(why);
+    }
+
+    /// Nothing waits so any more.
+    pub(super) fn none_aside(&mut self) {
+        self.changed |= self.report.aside.take().is_some();
     }
 
     /// Writes it, at most every two seconds.

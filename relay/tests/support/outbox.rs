@@ -10,6 +10,8 @@ pub struct Outbox {
     pub directory: PathBuf,
     pub host: String,
     last: u64,
+    epoch: String,
+    epoch_after: u64,
     pub ids: Vec<String>,
 }
 
@@ -51,7 +53,14 @@ pub fn event(id: &str, host: &str, number: u64) -> Value {
 impl Outbox {
     pub fn new(directory: &Path, host: &str) -> Outbox {
         std::fs::create_dir_all(directory).unwrap();
-        Outbox { directory: directory.to_owned(), host: host.to_owned(), last: 0, ids: Vec::new() }
+        Outbox {
+            directory: directory.to_owned(),
+            host: host.to_owned(),
+            last: 0,
+            epoch: ulid(1 << 30),
+            epoch_after: 0,
+            ids: Vec::new(),
+        }
     }
 
     /// Moves an event in, as the mover does.
@@ -82,8 +91,16 @@ impl Outbox {
         self.last += count;
     }
 
-    pub fn begin_anew(&mut self) {
-        self.last = 0;
+    /// As a mover does whose numbers may be given a second time.
+    pub fn begin_anew(&mut self, after: u64) {
+        self.last = after;
+        self.epoch_after = after;
+        self.epoch = ulid((1 << 31) + after);
+        self.status();
+    }
+
+    pub fn epoch(&self) -> &str {
+        &self.epoch
     }
 
     pub fn last(&self) -> u64 {
@@ -115,6 +132,7 @@ impl Outbox {
         let status = json!({
             "format": 1, "version": "0.2.0", "digest": "d41d8cd9", "host": self.host, "bootid": "0a4b8a0e", "time": "2026-11-30T18:00:00Z",
             "findings": {"error": 1, "warning": 2, "note": 0}, "entries": {"qemu": "intact"}, "sequence": format!("{:020}", self.last),
+            "epoch": self.epoch, "epoch_after": format!("{:020}", self.epoch_after),
         });
         let hidden = self.directory.join(".status");
         std::fs::write(&hidden, status.to_string()).unwrap();

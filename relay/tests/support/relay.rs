@@ -110,8 +110,8 @@ impl Relay {
     pub fn cursor(&self, sink: &str) -> Option<u64> {
         let text =
             std::fs::read_to_string(self.path("state").join(format!("cursor.{sink}"))).ok()?;
-        assert_eq!(text.len(), 21, "{text:?}");
-        Some(text.strip_suffix('\n').unwrap().parse().unwrap())
+        assert!(matches!(text.len(), 21 | 48) && text.ends_with('\n'), "{text:?}");
+        Some(text.lines().next().unwrap().parse().unwrap())
     }
 
     pub fn reaches(&self, sink: &str, number: u64) {

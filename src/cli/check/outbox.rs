@@ -76,9 +76,9 @@ fn examine_outbox(survey: &Survey<'_>, findings: &mut Findings) {
             Fix::run(&words!["df", "-h", runtime_dir]),
         );
     }
-    let known = Sequence::load(&settings.state_dir).ok().flatten();
-    let last = known.map_or(0, |known| known.last);
-    for odd in cursor::read(&settings.state_dir, Some(last)).odd {
+    let known = Sequence::load(&settings.state_dir).ok().flatten().unwrap_or_default();
+    let Sequence { epoch, last, .. } = &known;
+    for odd in cursor::read(&settings.state_dir, epoch, *last).odd {
         let words = format!(
             "{} is no number up to {last}, the last that an event got: so no event counts as sent",
             odd.display()

@@ -171,8 +171,11 @@ pub fn read(bytes: &[u8]) -> anyhow::Result<Meaning> {
     let outcome = data.outcome.unwrap_or_default();
     let is_word = outcome.len() <= 64 && outcome.bytes().all(|byte| byte.is_ascii_lowercase());
     ensure!(is_word, "its `outcome` isn't a word");
-    let exit_status = data.exit_status.unwrap_or_default();
-    ensure!((0..=255).contains(&exit_status), "its `exit_status` isn't one");
+    let exit_status = data.exit_status;
+    ensure!(
+        exit_status.is_none_or(|status| (0..=255).contains(&status)),
+        "its `exit_status` isn't one"
+    );
     ensure!(data.cause.len() <= 64, "its `cause` isn't a word");
     if data.cause != "libvirt" {
         return Ok(Meaning::Nothing("it tells of no call of libvirt's".to_owned()));

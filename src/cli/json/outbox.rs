@@ -65,17 +65,17 @@ object! {
         parent: Option<String>,
         /// When the call began
         began: String,
-        /// How long it took until libvirt had its answer
-        duration_ms: u64,
-        /// How it ended: `good`, `failed`, `queued`, `bypassed` or `unknown`
+        /// How long it took until libvirt had its answer; null where it is lost
+        duration_ms: Option<u64>,
+        /// How it ended: `good`, `failed`, `queued`, `bypassed`, `unknown`, or `lost`: hookmux was killed before its end
         outcome: String,
-        /// The exit status that libvirt got
-        exit_status: i32,
+        /// The exit status that libvirt got; null where it is lost
+        exit_status: Option<i32>,
         /// The first thing that failed; without output
         failure: Option<String>,
         /// The custom properties that the setting `custom_properties` names
         properties: BTreeMap<String, String>,
-        /// The hooks that ran
+        /// The hooks that ran; empty where it is lost
         runs: Vec<EventRun>,
         /// How many more ran, where the event would be too large
         left_out: usize,
@@ -97,7 +97,7 @@ object! {
         r#type: String,
         /// Driver, operation and uuid, with slashes between them
         subject: String,
-        /// When the execution ended
+        /// When the execution ended; when it began, where it is lost
         time: String,
         /// `application/json`
         datacontenttype: String,
@@ -189,6 +189,10 @@ object! {
         daemon_seen: Option<String>,
         /// The last number that an event got
         sequence: String,
+        /// Which numbering it is: a ULID. Another one begins where numbers may be given a second time, as after `state_dir` was put back from a copy
+        epoch: String,
+        /// The last number that was given before this numbering began
+        epoch_after: String,
         /// What waits
         outbox: OutboxNumbers,
     }

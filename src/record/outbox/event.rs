@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::libvirt::metadata::Property;
 use crate::machine::{host_name, truncate};
 use crate::occasion::Occasion;
-use crate::record::form::{RecordCause, RecordHead, RecordOutcome, RecordProcess, RunRecord};
+use crate::record::form::{
+    RecordCause, RecordHead, RecordOutcome, RecordProcess, RecordState, RunRecord,
+};
 use crate::record::mask::Secrets;
 use crate::record::selection;
 use crate::state::format;
@@ -26,6 +28,10 @@ const MAX_RUNS: usize = 200;
 const MAX_PROPERTIES: usize = 64;
 /// How many runs it has where it would be too large.
 const FEW_RUNS: usize = 20;
+
+/// The outcome of an execution whose process died before its end, as `show` has it; and what is said of it.
+const LOST: &str = "lost";
+const DIED: &str = "hookmux was killed before this call was over";
 
 /// How the label of a rollback ends.
 const ROLLBACK_SUFFIX: &str = " (rollback)";
@@ -89,9 +95,9 @@ struct Data<'a> {
     cause: &'a str,
     parent: Option<&'a str>,
     began: String,
-    duration_ms: u64,
+    duration_ms: Option<u64>,
     outcome: &'static str,
-    exit_status: i32,
+    exit_status: Option<i32>,
     failure: Option<String>,
     properties: BTreeMap<String, String>,
     runs: Vec<Run>,
@@ -129,7 +135,7 @@ pub(crate) struct EventSource<'a> {
     pub secrets: &'a Secrets,
 }
 
-/// Makes the event of an execution that is over.
+/// Makes the event of an execution that is over; of one that isn't, the event that it is if its process dies.
 ///
 /// # Errors
 /// It can't be written as JSON.
@@ -161,6 +167,8 @@ fn encode_with(source: &EventSource<'_>, max_runs: usize) -> serde_json::Result<
     let reason = Some(head.extra.as_str());
     let reason = reason.filter(|it| head.operation == "release" && !matches!(*it, "" | "-"));
     let properties = facts.properties.iter().map(|(key, value)| (name(key), text(value)));
+    let is_lost = head.state == RecordState::Running;
+    // when a lost one ended isn't known
     let ended_us = head.began_us.saturating_add(head.duration_us.unwrap_or_default());
     let RecordProcess { boot, .. } = &head.process;
     let failed = failures
@@ -199,10 +207,10 @@ fn encode_with(source: &EventSource<'_>, max_runs: usize) -> serde_json::Result<
             cause: head.cause.name(),
             parent: head.cause.parent(),
             began: time(head.began_us),
-            duration_ms: head.duration_us.unwrap_or_default() / 1000,
-            outcome: word(head.outcome),
-            exit_status: head.status.unwrap_or_default(),
-            failure: failed.or(own).as_deref().map(text),
+            duration_ms: head.duration_us.map(|micros| micros / 1000),
+            outcome: if is_lost { LOST } else { word(head.outcome) },
+            exit_status: head.status,
+            failure: failed.or(own).or(is_lost.then(|| DIED.to_owned())).as_deref().map(text),
             properties: properties.collect(),
             runs: runs.iter().enumerate().take(max_runs).map(run).collect(),
             left_out: runs.len().saturating_sub(max_runs),

@@ -4,6 +4,7 @@
 //! It may die between any two steps. Numbers are noted before they are used; what is in both places stays under
 //! its noted number; what is lost is noted before it is removed.
 
+use std::collections::HashSet;
 use std::io;
 
 use super::cursor::{self, Cursors};
@@ -14,7 +15,7 @@ use super::sequence::Sequence;
 use super::status::{self, HostFacts};
 use crate::config::Settings;
 use crate::config::settings::OutboxLimits;
-use crate::machine::boot;
+use crate::machine::{boot, ulid};
 use crate::record::spool::Spool;
 use crate::state::Dir;
 
@@ -22,9 +23,6 @@ use crate::state::Dir;
 const MAX_BATCH_EVENTS: usize = 256;
 /// Which part of the outbox is removed at least where it is full: else every later event would be a gap too.
 const ROOM_DIVISOR: u64 = 10;
-/// A number in a cursor is believed up to this one where it is all that is known. So nobody can bring the numbers
-/// to their end.
-const MAX_BELIEVED_NUMBER: u64 = u64::MAX / 2;
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,8 +57,8 @@ pub(crate) fn move_all(
         Some(known) => Sequence { last: known.last.max(greatest), ..known },
         None => {
             // they may have been sent and removed
-            let cursors = cursor::read(&settings.state_dir, Some(MAX_BELIEVED_NUMBER));
-            Sequence { last: greatest.max(cursors.highest), ..Sequence::default() }
+            let Cursors { highest, .. } = cursor::read(&settings.state_dir, "", u64::MAX);
+            Sequence { last: greatest.max(highest), ..Sequence::default() }
         }
     };
     let mut mover = EventMover {
@@ -72,6 +70,10 @@ pub(crate) fn move_all(
         sequence,
         done: OutboxResult::default(),
     };
+    if mover.begin_epoch()? {
+        // who sends the events has to know it before the first number is given
+        let _ = status::write(&mover.outbox, &mover.sequence, &mover.entries, host, true);
+    }
     let moved = mover.run();
     if settings.outbox {
         let is_changed = mover.done != OutboxResult::default();
@@ -101,6 +103,24 @@ impl OutboxResult {
 }
 
 impl EventMover<'_> {
+    /// Begins another numbering where numbers may be given a second time. Tells whether it does.
+    ///
+    /// A state directory that was put back from a copy has a number that was the last one once. Who sends the events
+    /// knows a later one, and would pass over all up to that.
+    fn begin_epoch(&mut self) -> io::Result<bool> {
+        let Sequence { epoch, epoch_after, last, .. } = &self.sequence;
+        let Cursors { is_ahead, is_behind, .. } = cursor::read(self.state_dir, epoch, *last);
+        if !epoch.is_empty() && !is_ahead {
+            return Ok(false);
+        }
+        // one who hasn't heard of the numbering before this one has to go back as far as that
+        let is_earlier = !epoch.is_empty() && is_behind;
+        let after = if is_earlier { (*epoch_after).min(*last) } else { *last };
+        (self.sequence.epoch, self.sequence.epoch_after) = (ulid::new(), after);
+        self.sequence.save(self.state_dir)?;
+        Ok(true)
+    }
+
     fn run(&mut self) -> io::Result<()> {
         let known = (self.sequence.files, self.sequence.bytes);
         if self.entries.len() as u64 != self.sequence.files {
@@ -157,7 +177,10 @@ impl EventMover<'_> {
     /// Gives numbers to a batch of events, and moves it.
     fn move_batch(&mut self) -> io::Result<usize> {
         let mut ids = self.spool.event_ids();
+        // an execution whose end isn't written may die: then its event would be written again
+        ids.retain(|id| !self.spool.is_open(id));
         ids.truncate(MAX_BATCH_EVENTS);
+        self.remove_numbered(&mut ids)?;
         let mut events = Vec::new();
         let mut odd = 0;
         for id in &ids {
@@ -200,6 +223,19 @@ impl EventMover<'_> {
         Ok(ids.len())
     }
 
+    /// Removes what has a number already: it must not get another one.
+    fn remove_numbered(&self, ids: &mut Vec<String>) -> io::Result<()> {
+        let waiting: HashSet<&str> = ids.iter().map(String::as_str).collect();
+        let known = self.entries.iter().map(|entry| &entry.id).chain(&self.sequence.batch);
+        let known: HashSet<String> =
+            known.filter(|id| waiting.contains(id.as_str())).cloned().collect();
+        for id in &known {
+            self.spool.remove_event(id)?;
+        }
+        ids.retain(|id| !known.contains(id));
+        Ok(())
+    }
+
     fn put(&mut self, entry: Entry, bytes: &[u8]) -> io::Result<()> {
         self.outbox.put(&entry.name(), bytes)?;
         self.sequence.files += 1;
@@ -222,7 +258,8 @@ impl EventMover<'_> {
 
     /// Removes what has been sent everywhere.
     fn remove_sent(&mut self) -> io::Result<()> {
-        let Cursors { lowest, .. } = cursor::read(self.state_dir, Some(self.sequence.last));
+        let Sequence { epoch, last, .. } = &self.sequence;
+        let Cursors { lowest, .. } = cursor::read(self.state_dir, epoch, *last);
         let sent = self.entries.partition_point(|entry| entry.number <= lowest);
         self.remove_first(sent)?;
         self.done.sent += sent;

@@ -27,6 +27,10 @@ pub(crate) struct Sequence {
     pub format: u32,
     /// The last number.
     pub last: u64,
+    /// Which numbering it is, and the last number that was given before it began. Another one begins where numbers may
+    /// be given a second time: without this file, or where it was put back from a copy.
+    pub epoch: String,
+    pub epoch_after: u64,
     /// The executions of the last batch; the last of them has the number `batch_end`.
     pub batch: Vec<String>,
     pub batch_end: u64,

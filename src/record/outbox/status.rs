@@ -52,6 +52,8 @@ struct Status<'a> {
     entries: &'a BTreeMap<String, String>,
     daemon_seen: Option<String>,
     sequence: String,
+    epoch: &'a str,
+    epoch_after: String,
     outbox: OutboxState,
 }
 
@@ -93,6 +95,8 @@ pub(super) fn write(
         entries: &host.entries,
         daemon_seen: host.daemon_seen.map(seconds),
         sequence: format!("{:020}", sequence.last),
+        epoch: &sequence.epoch,
+        epoch_after: format!("{:020}", sequence.epoch_after),
         outbox: OutboxState {
             events: sequence.files,
             bytes: sequence.bytes,
