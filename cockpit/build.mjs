@@ -31,9 +31,8 @@ const patternfly = {
 };
 
 function copy() {
-    for (const name of ["manifest.json", "index.html"])
+    for (const name of ["manifest.json", "index.html", "LICENSE.PatternFly.txt"])
         cpSync(join(here, name), join(dist, name));
-    cpSync(join(here, "node_modules/@patternfly/patternfly/LICENSE.txt"), join(dist, "LICENSE.PatternFly.txt"));
     for (const name of readdirSync(join(here, "po")).filter(file => file.endsWith(".po"))) {
         const language = name.slice(0, -3);
         writeFileSync(join(dist, `po.${language}.js`), catalogue(readFileSync(join(here, "po", name), "utf8"), language));
