@@ -1,0 +1,9 @@
+import { h } from "../dom.js";
+import { json } from "../hookmux.js";
+import { failure } from "../failure.js";
+
+export function hooks(slot, route, page) {
+    json(["status"]).then(() => page.ready(), error => { slot.append(failure(error)); page.ready() });
+    slot.append(h("p", null, "hooks"));
+    return {};
+}
