@@ -66,12 +66,12 @@ export function loading(text) {
              h("span.spinner", { "aria-hidden": "true" }), h("span", null, text || _("Loading…")));
 }
 
-// A row of terms and descriptions; those without a description are left out.
+// Terms and descriptions ([term, description, whether it is long]); those without a description are left out.
 export function facts(pairs, className) {
     return h("dl.pf-v6-c-description-list.facts", { class: className },
              pairs.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false)
-                     .map(([term, value]) =>
-                         h("div.pf-v6-c-description-list__group", null,
+                     .map(([term, value, wide]) =>
+                         h("div.pf-v6-c-description-list__group", { class: wide ? "is-wide" : null },
                            h("dt.pf-v6-c-description-list__term", null, h("span.pf-v6-c-description-list__text", null, term)),
                            h("dd.pf-v6-c-description-list__description", null, h("div.pf-v6-c-description-list__text", null, value)))));
 }
@@ -133,3 +133,6 @@ export function table(name, columns, rows, properties = {}) {
 
 // A cell has exactly one child: on a phone its name stands beside it.
 export const cell = (name, ...content) => h("td.pf-v6-c-table__td", { "data-label": name }, h("div", null, content));
+
+// A sentence that isn't a warning.
+export const note = (...content) => h("p.note", null, icon("note"), h("span", null, content));
