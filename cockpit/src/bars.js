@@ -1,5 +1,5 @@
 // The timeline of a call: a row for each hook with its bar to scale, waits before it, its limit, and below what it printed.
-import { h } from "./dom.js";
+import { h, prose } from "./dom.js";
 import { output } from "./output.js";
 import { label } from "./pf.js";
 import { href } from "./route.js";
@@ -62,7 +62,7 @@ function row(entry, marks, going) {
     const { name } = look(run.state);
     const what = kind(run);
     const details = [
-        run.failure && h("p.run-failure", null, run.failure),
+        run.failure && h("p.run-failure", null, prose(run.failure)),
         output("stdout", run.stdout),
         output("stderr", run.stderr),
         run.command_line && h("details.run-command", null, h("summary", null, _("Command")),

@@ -1,21 +1,35 @@
 // The life of a guest: a lane for each thing that is done with it, libvirt's calls in their order, and the hooks of each.
 
-// What a part says, but for its name: two parts with the same are shown once.
-const shape = part => JSON.stringify(part.calls.map(call => [call.driver, call.object, call.operation, call.extra, call.after_failure,
-    call.steps.map(step => [step.hook, step.device, step.state, step.reason])]));
+// What a call says: two parts whose calls say the same are shown once.
+const shape = call => JSON.stringify([call.driver, call.object, call.operation, call.extra, call.after_failure, call.would_fail,
+    call.steps.map(step => [step.hook, step.device, step.state, step.reason]), call.undos]);
 
-// The parts in their order; one that is as an earlier one has `as`: that one's action.
+const begins = (all, part) => part.length <= all.length && part.every((one, place) => one === all[place]);
+
+// The parts in their order. One whose calls are those of earlier parts has these parts' actions, in their order, as `as`: destroy is as shutdown, a
+// return to a snapshot as shutdown and start. So each call with hooks is drawn once.
 export function lanes(parts) {
-    const seen = new Map();
+    const drawn = [];
     return parts.map(part => {
-        if (!part.calls.length)
-            return { ...part, as: null };
-        const key = shape(part);
-        const as = seen.get(key) || null;
-        if (!as)
-            seen.set(key, part.action);
+        const calls = part.calls.map(shape);
+        const as = calls.length ? cover(calls, drawn) : null;
+        if (calls.length && !as)
+            drawn.push([part.action, calls]);
         return { ...part, as };
     });
+}
+
+function cover(calls, drawn) {
+    const actions = [];
+    let rest = calls;
+    while (rest.length) {
+        const found = drawn.find(([, part]) => begins(rest, part));
+        if (!found)
+            return null;
+        actions.push(found[0]);
+        rest = rest.slice(found[1].length);
+    }
+    return actions;
 }
 
 // The hooks of a call by their events, in the order in which they run; those of the call itself have the event null.

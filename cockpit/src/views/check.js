@@ -2,7 +2,7 @@
 import { announce } from "../announce.js";
 import { command } from "../command.js";
 import { dialog } from "../dialog.js";
-import { append, h, replace } from "../dom.js";
+import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
 import { json, text } from "../hookmux.js";
 import * as host from "../host.js";
@@ -21,7 +21,7 @@ const SEVERITIES = [
 function mend(finding, again) {
     dialog({
         title: _("Mend this?"),
-        body: [h("p", null, finding.message), h("p", null, _("This command is run on the host:")), command(finding.fix_command)],
+        body: [h("p", null, prose(finding.message)), h("p", null, _("This command is run on the host:")), command(finding.fix_command)],
         wide: true,
         actions: [{
             text: _("Mend"),
@@ -40,14 +40,14 @@ function element(finding, again) {
     const more = finding.paths.filter(path => path !== finding.path);
     return h("li.finding", { "data-test": "finding", "data-code": finding.code, "data-severity": finding.severity },
              h("div.finding-text", null,
-               h("p.finding-message", null, finding.message),
+               h("p.finding-message", null, prose(finding.message)),
                more.length > 0 && h("details.fold", null, h("summary", null, format(ngettext("$0 more file", "$0 more files", more.length), more.length)), h("ul.paths", null, more.map(path => h("li.mono", null, path)))),
                finding.excerpt && h("pre.excerpt", { tabindex: "0" }, finding.excerpt.join("\n")),
                finding.fix_command || finding.fix
                    ? h("div.finding-fix", { "data-test": "finding-fix" },
                        finding.fix_command
                            ? command(finding.fix_command, "finding")
-                           : h("p", null, h("span.subtle", null, _("What to do:"), " "), finding.fix),
+                           : h("p", null, h("span.subtle", null, _("What to do:"), " "), prose(finding.fix)),
                        mends(finding.fix_command) && button(_("Mend…"), "secondary small", () => mend(finding, again), { "data-test": "finding-mend", "aria-label": `${_("Mend…")} ${quote(finding.fix_command)}` }))
                    : null),
              h("code.finding-code", null, finding.code));

@@ -1,5 +1,5 @@
 // Which hooks run in a guest's life, in what order, how they ended last, and why others don't run.
-import { append, h, replace } from "../dom.js";
+import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
 import { json } from "../hookmux.js";
 import { icon } from "../icons.js";
@@ -40,7 +40,7 @@ function step(item) {
                  item.detached && label(_("detached"), "grey", null, { title: _("Runs after libvirt has its answer") }),
                  item.undo && label(_("undo"), "grey", null, { title: _("What it sets up is taken back at the end") }),
                  lastRun(item)),
-               !runs && h("span.step-reason", null, item.state === "fails" ? `${_("fails")}: ` : item.state === "stopped" ? `${_("doesn't come to it")}: ` : "", item.reason || item.state)));
+               !runs && h("span.step-reason", null, item.state === "fails" ? `${_("fails")}: ` : item.state === "stopped" ? `${_("doesn't come to it")}: ` : "", prose(item.reason || item.state))));
 }
 
 function lane(call) {
@@ -62,7 +62,7 @@ function lane(call) {
 function part(entry) {
     const title = [actionName(entry.action), h("span.part-what", null, entry.what)];
     if (entry.as)
-        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, actionName(entry.action)), h("span.subtle", null, ` ${entry.what}: `), format(_("as “$0”"), actionName(entry.as)));
+        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, actionName(entry.action)), h("span.subtle", null, ` ${entry.what}: `), entry.as.map(action => format(_("as “$0”"), actionName(action))).join(_(", then ")));
     if (!entry.calls.length)
         return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, actionName(entry.action)), h("span.subtle", null, ` ${entry.what}: ${entry.reason || _("no call of libvirt's")}`));
     return h("section.part", { "data-test": "part", "data-action": entry.action, "aria-label": actionName(entry.action) },
@@ -87,7 +87,7 @@ function life(answer) {
         h("p.subtle", null, answer.driver, answer.uuid && [" · ", h("span.mono", null, answer.uuid)], answer.networks.length ? ` · ${format(ngettext("network $0", "networks $0", answer.networks.length), answer.networks.join(", "))}` : ""),
         answer.document === null ? note(_("libvirt has no file about this guest: conditions that need one (uuid, title, network, property) don't hold here.")) : null,
         answer.managed_save ? note(_("libvirt has a managed save of it: its next start is a restore.")) : null,
-        answer.notes.map(remark => alert("info", remark.message, { body: remark.fix_command ? command(remark.fix_command) : remark.fix })),
+        answer.notes.map(remark => alert("info", prose(remark.message), { body: remark.fix_command ? command(remark.fix_command) : remark.fix })),
         h("p.guest-links", null, h("a.link", { href: route.href(["calls"], { guest: answer.object }) }, _("Calls of this guest")))),
         full.length
             ? cardWith({ className: "life" }, _("Hooks in its life"), full.map(part))
@@ -114,6 +114,7 @@ const guestHref = guest => route.href(["guests", guest.object], guest.driver ===
 
 export function guests(slot, place, page) {
     const name = place.path[1];
+    let unknown = false;        // show it although nobody knows the guest
     let closed = false;
 
     const load = () => {
@@ -150,14 +151,15 @@ export function guests(slot, place, page) {
             h("li.pf-v6-c-breadcrumb__item", null, h("span.pf-v6-c-breadcrumb__item-divider", null, icon("right")), h("span.pf-v6-c-breadcrumb__link.pf-m-current", { "aria-current": "page" }, name))));
         try {
             const driver = place.options.driver;
-            const answer = await json(["plan", ...(GUESTS.includes(driver) ? [`--driver=${driver}`] : []), "--", name]);
+            const answer = await json(["plan", ...(GUESTS.includes(driver) ? [`--driver=${driver}`] : []), ...(unknown ? ["--unknown"] : []), "--", name]);
             if (closed)
                 return;
             slot.replaceChildren();
             append(slot, [crumbs, life(answer)]);
         } catch (error) {
             if (!closed)
-                replace(slot, crumbs, failure(error, load));
+                replace(slot, crumbs, failure(error, load),
+                        error.status === 2 && !unknown && h("p", null, button(_("Show which hooks would run for a guest with this name"), "link inline", () => { unknown = true; load() })));
         }
         page.ready();
     }

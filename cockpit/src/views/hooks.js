@@ -2,7 +2,7 @@
 import { announce } from "../announce.js";
 import { command } from "../command.js";
 import { dialog } from "../dialog.js";
-import { append, h, replace } from "../dom.js";
+import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
 import { json } from "../hookmux.js";
 import * as host from "../host.js";
@@ -56,7 +56,7 @@ function details(hook, slot) {
     const statistics = h("div", null, h("span.subtle", null, _("Loading…")));
     replace(slot,
             facts([
-                [_("Why it doesn't run"), hook.reason, true],
+                [_("Why it doesn't run"), hook.reason && prose(hook.reason), true],
                 [_("Program"), h("code", null, hook.path), true],
                 [_("Registration"), hook.registration && h("code", null, hook.registration), true],
                 [_("Command"), registered && words(registered.command), true],
@@ -72,7 +72,7 @@ function details(hook, slot) {
                 [_("Style"), hook.style],
                 [_("SHA-256"), hook.sha256 && h("span.mono", { title: hook.sha256 }, hook.sha256.slice(0, 12))],
             ]),
-            hook.fix_command ? h("p.hook-fix", null, h("span.subtle", null, _("What to do:"), " "), command(hook.fix_command)) : hook.fix && note(hook.fix),
+            hook.fix_command ? h("p.hook-fix", null, h("span.subtle", null, _("What to do:"), " "), command(hook.fix_command)) : hook.fix && note(prose(hook.fix)),
             statistics);
     json(["show", "--", hook.hook]).then(answer => {
         const { runs, failed, median_s: median, longest_s: longest } = answer.statistics;
@@ -108,7 +108,7 @@ function row(hook, again, open) {
                         h("div.hook-when", null, last(hook)),
                         h("div.hook-act", null, can && button(off ? _("Enable") : _("Disable"), "link inline", () => turn(hook, off, again),
                                                               { "data-test": off ? "hook-enable" : "hook-disable", "aria-label": `${off ? _("Enable") : _("Disable")} ${registrationName(hook.registration)}` }))),
-                      hook.state !== "active" && hook.reason && hook.state !== "disabled" ? h("p.hook-reason", null, hook.reason) : null,
+                      hook.state !== "active" && hook.reason && hook.state !== "disabled" ? h("p.hook-reason", null, prose(hook.reason)) : null,
                       more);
     if (open)
         toggle.click();
