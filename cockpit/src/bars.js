@@ -1,5 +1,5 @@
 // The timeline of a call: a row for each hook with its bar to scale, waits before it, its limit, and below what it printed.
-import { h } from "./dom.js";
+import { h, prose } from "./dom.js";
 import { output } from "./output.js";
 import { label } from "./pf.js";
 import { href } from "./route.js";
@@ -47,12 +47,22 @@ function tags(run) {
     return list;
 }
 
-function row(entry, marks) {
+// How it ended, at the end of its line.
+function ending(run, going) {
+    const { colour, sign } = look(run.state);
+    if (run.state === "good")
+        return duration(run.duration_s);
+    if (going && run.start_s === null && run.state !== "queued" && run.state !== "running")
+        return h("span.subtle", null, _("not yet"));
+    return [label(run.state === "running" ? _("running") : runWord(run), colour, sign), run.duration_s !== null && h("span.run-took-s", null, duration(run.duration_s))];
+}
+
+function row(entry, marks, going) {
     const { run } = entry;
-    const { colour, sign, name } = look(run.state);
+    const { name } = look(run.state);
     const what = kind(run);
     const details = [
-        run.failure && h("p.run-failure", null, run.failure),
+        run.failure && h("p.run-failure", null, prose(run.failure)),
         output("stdout", run.stdout),
         output("stderr", run.stderr),
         run.command_line && h("details.run-command", null, h("summary", null, _("Command")),
@@ -67,7 +77,7 @@ function row(entry, marks) {
                  h("a.run-hook", { href: href(["hooks"], { hook: run.undo ? run.undo.hook : run.hook.replace(/ \((check|rollback|undo)\)$/, "") }) }, run.hook),
                  run.device && h("span.subtle", null, run.device)),
                track(entry, marks),
-               h("div.run-took", null, run.state === "good" ? duration(run.duration_s) : label(run.state === "running" ? _("running") : runWord(run), colour, sign), run.state !== "good" && run.duration_s !== null && h("span.run-took-s", null, duration(run.duration_s)))),
+                 h("div.run-took", null, ending(run, going))),
              tags(run).length ? h("div.run-tags", null, tags(run)) : null,
              details.length ? h("div.run-details", null, details) : null);
 }
@@ -82,7 +92,7 @@ export function bars(execution, now = null) {
                                                        h("div.track", null, waitBar(wait)), h("div.run-took", null, duration(wait.seconds))),
                                     h("div.run-tags.subtle", null, wait.reason)));
     const said = rows.flatMap(entry => entry.waits).length + own.length;
-    return h("div.timeline", null, axis, h("ol.runs", null, waits, rows.map(entry => row(entry, marks))),
+    return h("div.timeline", null, axis, h("ol.runs", null, waits, rows.map(entry => row(entry, marks, now !== null))),
              said || rows.some(entry => entry.limit !== null)
                  ? h("p.legend", { "aria-hidden": "true" },
                      said ? [h("span.legend-wait"), _("waiting"), " "] : null,

@@ -2,7 +2,7 @@
 import { h, svg } from "./dom.js";
 import { _, format, language, ngettext } from "./text.js";
 
-const [WIDTH, HEIGHT, AXIS] = [480, 88, 16];
+const [WIDTH, HEIGHT] = [480, 96];
 
 // A round number at or above the highest bar.
 export function ceiling(highest) {
@@ -26,7 +26,7 @@ export function chart(hours) {
     const slot = WIDTH / hours.length;
     const width = slot * 0.68;
     const tall = calls => (HEIGHT - 2) * calls / top;
-    const bar = (x, y, height, kind) => height > 0 && svg("rect", { x, y, width, height: Math.max(height, 1.5), class: kind, rx: Math.min(2, height / 2) });
+    const bar = (x, y, height, kind) => height > 0 && svg("rect", { x, y, width, height: Math.max(height, 1.5), class: kind });
     const columns = hours.map((hour, place) => {
         const x = place * slot + (slot - width) / 2;
         const bad = Math.min(hour.failed + hour.lost, hour.calls);
@@ -39,14 +39,15 @@ export function chart(hours) {
                    bar(x, HEIGHT - failed, failed, "chart-failed"));
     });
     const ticks = hours.map((hour, place) => [new Date(hour.began), place]).filter(([, place]) => place % 6 === 0)
-            .map(([date, place]) => svg("text", { x: place * slot + (slot - width) / 2, y: HEIGHT + AXIS - 3, class: "chart-tick" }, clock(date)));
+            .map(([date, place]) => h("span.chart-tick", { style: { "inset-inline-start": `${100 * place / hours.length}%` } }, clock(date)));
     const calls = hours.reduce((sum, hour) => sum + hour.calls, 0);
     const failed = hours.reduce((sum, hour) => sum + hour.failed, 0);
     return h("div.chart", { "data-test": "day-chart" },
              h("span.chart-top", { "aria-hidden": "true" }, String(top)),
-             svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT + AXIS}`, role: "img", "aria-label": format(_("Calls of the last 24 hours, by the hour: $0 in all, $1 failed"), calls, failed) },
+             svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": format(_("Calls of the last 24 hours, by the hour: $0 in all, $1 failed"), calls, failed) },
                  svg("line", { x1: 0, x2: WIDTH, y1: 0.5, y2: 0.5, class: "chart-line" }),
                  svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT / 2, y2: HEIGHT / 2, class: "chart-line" }),
                  columns,
-                 svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT, class: "chart-base" }), ticks));
+                 svg("line", { x1: 0, x2: WIDTH, y1: HEIGHT, y2: HEIGHT, class: "chart-base" })),
+             h("div.chart-axis", { "aria-hidden": "true" }, ticks));
 }

@@ -48,3 +48,11 @@ export function replace(element, ...children) {
     element.replaceChildren();
     return append(element, children);
 }
+
+// A sentence of hookmux': what stands between two backticks is code.
+export function prose(text) {
+    const parts = text.split("`");
+    if (parts.length % 2 === 0)
+        return [text];
+    return parts.map((part, place) => place % 2 ? h("code", null, part) : part);
+}

@@ -1,5 +1,5 @@
 // What is shown where a command of hookmux has failed: its own words, and a button to try again.
-import { h } from "./dom.js";
+import { h, prose } from "./dom.js";
 import { alert, button, emptyState } from "./pf.js";
 import { command } from "./command.js";
 import { _ } from "./text.js";
@@ -18,10 +18,10 @@ export function failure(error, again) {
             body: h("p", null, _("This page shows what libvirt's hooks do. For that it needs the package hookmux on this host.")),
             actions: retry,
         });
-    return alert("danger", h("span", { "data-test": "failure-message" }, error.message), {
+    return alert("danger", h("span", { "data-test": "failure-message" }, prose(error.message)), {
         test: "failure",
         role: "alert",
-        body: error.fixCommand || error.fix ? [h("p", null, _("What can be done:")), error.fixCommand ? command(error.fixCommand) : h("p", null, error.fix)] : null,
+        body: error.fixCommand || error.fix ? [h("p", null, _("What can be done:")), error.fixCommand ? command(error.fixCommand) : h("p", null, prose(error.fix))] : null,
         actions: retry,
     });
 }

@@ -40,6 +40,9 @@ function failed(exception, output) {
     });
 }
 
+// Behind the command's name, as all that comes after `--` is no option.
+const asJson = ([name, ...rest]) => [name, "--output=json", ...rest];
+
 // The text that a command prints.
 export function text(args) {
     return new Promise((resolve, reject) => {
@@ -50,7 +53,7 @@ export function text(args) {
 // The object that a command prints. Exit status 1 with an object is an answer too: `check` has found something, a hook of `retry` failed.
 export function json(args) {
     return new Promise((resolve, reject) => {
-        spawn([...args, "--output=json"]).then(
+        spawn(asJson(args)).then(
             output => {
                 const answer = parsed(output);
                 if (answer === null)
@@ -72,7 +75,7 @@ export function json(args) {
 
 // A command that prints an object on each line until it is closed. Returns what closes it.
 export function lines(args, online, onend) {
-    const process = spawn([...args, "--output=json"]);
+    const process = spawn(asJson(args));
     let rest = "";
     let open = true;
     process.stream(data => {

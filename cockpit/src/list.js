@@ -1,5 +1,5 @@
 // The rows of a table of executions, each once, in the order of their ids; a row that changes stays where it is, and keeps the focus.
-import { append, h } from "./dom.js";
+import { append, h, prose } from "./dom.js";
 import { go } from "./route.js";
 import { callLink, resultLabel, squares, time, took, why } from "./row.js";
 import { cell } from "./pf.js";
@@ -81,7 +81,7 @@ export class List {
             cellOf("call", _("Call"), callLink(execution)),
             cellOf("hooks", _("Hooks"), squares(execution.runs)),
             h("td.pf-v6-c-table__td.of-took", { "data-label": _("Took") }, row.took),
-            cellOf("result", _("Result"), resultLabel(execution), reason && h("div.why", null, reason)),
+            cellOf("result", _("Result"), resultLabel(execution), reason && h("div.why", { title: reason }, prose(reason))),
         ]);
         if (focused)
             row.element.querySelector("a").focus();

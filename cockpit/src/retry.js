@@ -1,6 +1,6 @@
 // Running the hooks of a call once more. hookmux says what would run, or why it doesn't; it is overruled only after it was read.
 import { dialog } from "./dialog.js";
-import { h } from "./dom.js";
+import { h, prose } from "./dom.js";
 import { json } from "./hookmux.js";
 import { alert } from "./pf.js";
 import { go } from "./route.js";
@@ -18,7 +18,7 @@ function whatRuns(answer) {
             : h("p", null, _("No hook would run.")),
         answer.missing.length ? alert("warning", _("These hooks are gone, and don't run:"), { body: answer.missing.join(", ") }) : null,
         changed.map(text => alert("warning", text)),
-        answer.notes.map(note => alert("info", note.message, { body: note.fix_command ? command(note.fix_command) : note.fix })),
+        answer.notes.map(note => alert("info", prose(note.message), { body: note.fix_command ? command(note.fix_command) : note.fix })),
     ];
 }
 
@@ -35,7 +35,7 @@ export function retry(id) {
             const actions = answer.hooks.length || answer.changed
                 ? [{ text: force ? _("Run them all the same") : _("Run again"), kind: force ? "danger" : "primary", run: () => run(force), test: force ? "retry-force" : "retry-run" }]
                 : [];
-            shown.show([force && refused && alert("warning", refused.message, { test: "retry-refusal" }), whatRuns(answer)], actions);
+            shown.show([force && refused && alert("warning", prose(refused.message), { test: "retry-refusal" }), whatRuns(answer)], actions);
         } catch (error) {
             if (force || !isRefusal(error)) {
                 shown.show([], []);
@@ -44,7 +44,7 @@ export function retry(id) {
             }
             refused = error;
             shown.show([
-                alert("warning", error.message, { test: "retry-refusal" }),
+                alert("warning", prose(error.message), { test: "retry-refusal" }),
                 h("p", null, _("You can have them run all the same. What would run is shown before.")),
             ], [{ text: _("Show what would run"), kind: "warning", test: "retry-anyway", run: async () => { await ask(shown, true); return false } }]);
         }

@@ -3,7 +3,7 @@ import { bars } from "../bars.js";
 import { change } from "../change.js";
 import { command } from "../command.js";
 import { dialog } from "../dialog.js";
-import { append, h, replace } from "../dom.js";
+import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
 import { json, lines, text } from "../hookmux.js";
 import { icon } from "../icons.js";
@@ -86,7 +86,7 @@ function summary(execution) {
 function state(execution) {
     const parts = [];
     if (execution.failure)
-        parts.push(alert(execution.mended_by ? "info" : execution.status === 0 ? "warning" : "danger", execution.failure, {
+        parts.push(alert(execution.mended_by ? "info" : execution.status === 0 ? "warning" : "danger", prose(execution.failure), {
             test: "call-failure",
             body: execution.mended_by && h("p", null, h("a.link", { href: callHref(execution.mended_by) }, _("Mended by a later run"))),
         }));
@@ -97,7 +97,7 @@ function state(execution) {
     if (execution.untrusted)
         parts.push(alert("info", _("This record was written by the user hookmux-consume, for an event of another host. What it says is no proof of anything.")));
     for (const remark of execution.notes)
-        parts.push(note(remark.message, " ", remark.fix_command ? command(remark.fix_command) : remark.fix));
+        parts.push(note(prose(remark.message), " ", remark.fix_command ? command(remark.fix_command) : remark.fix && prose(remark.fix)));
     return parts;
 }
 
@@ -118,7 +118,7 @@ function notRun(execution) {
     return cardWith({ test: "not-run-card" }, _("What didn't run"), h("ul.plain-list", null, list.map(step =>
         h("li", { "data-test": "not-run", "data-hook": step.hook },
           h("span.not-run-hook", null, step.hook, step.device && ` ${step.device}`),
-          h("span.subtle", null, step.state === "not run" ? "" : `${step.state}: `, step.reason || step.state)))));
+          h("span.subtle", null, step.state === "not run" ? "" : `${step.state}: `, prose(step.reason || step.state))))));
 }
 
 function related(execution) {

@@ -2,7 +2,7 @@
 import { beginBypass, endBypass } from "../bypass.js";
 import { chart } from "../chart.js";
 import { command } from "../command.js";
-import { append, h, replace } from "../dom.js";
+import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
 import { Feed } from "../feed.js";
 import * as filters from "../filters.js";
@@ -112,7 +112,7 @@ function dayCard({ last_day: day }) {
                                           h("span.subtle", null, _("Last failure:"), " "),
                                           h("a.link", { href: callHref(day.last_failure.id) }, `${callWords(day.last_failure)} ${day.last_failure.object}`),
                                           h("span.subtle", null, ` ${ago(day.last_failure.began)}`),
-                                          day.last_failure.failure && h("span.why", null, day.last_failure.failure)));
+                                          day.last_failure.failure && h("span.why", null, prose(day.last_failure.failure))));
 }
 
 // What runs now, drawn again each second.
@@ -143,7 +143,7 @@ function nextSteps(status) {
     const list = status.next.filter(step => step.code !== "bypassed");
     if (!list.length)
         return null;
-    return h("div.steps", null, list.map(step => alert("info", step.message, { test: "next-step", body: step.fix_command ? command(step.fix_command) : step.fix })));
+    return h("div.steps", null, list.map(step => alert("info", prose(step.message), { test: "next-step", body: step.fix_command ? command(step.fix_command) : step.fix })));
 }
 
 export function overview(slot, place, page) {
