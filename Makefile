@@ -26,7 +26,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
+.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm cockpit test-cockpit cockpit-deb cockpit-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -70,6 +70,13 @@ test-fleet: toolchain  ## hookmux-relay with a real nats-server: kills, a cluste
 bench-fleet: toolchain  ## a thousand hosts at ten events a second, simulated: HOSTS, RATE, DURATION
 	@NATS_SERVER="$$(.ci/nats-server '$(target_dir)/nats')" CARGO='$(CARGO)' RUSTC='$(RUSTC)' CARGO_TARGET_DIR='$(target_dir)' TARGET='$(TARGET)' \
 		.ci/relay env $(flags) benches/fleet
+
+# The page's packages are named in cockpit/package-lock.json, with their checksums.
+cockpit:  ## the page in Cockpit, in cockpit/dist (needs npm, and a network the first time)
+	@packaging/cockpit/page
+
+test-cockpit: $(needs_build)  ## the page in Cockpit, in a real browser (needs root); COCKPIT_ROOT=DIR: with the Cockpit of a system in DIR
+	@BINARY='$(BINARY)' tests/cockpit/run
 
 gnu-static: toolchain  ## the same by way of glibc, also where there is a musl target
 	@$(MAKE) --no-print-directory build TARGET="$$($(RUSTC) -vV | sed -n 's/^host: //p')"
@@ -231,6 +238,11 @@ relay-deb relay-rpm:
 	@CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay env BINARY='$(target_dir)/hookmux-relay' OUT='$(packages)' CARGO='$(CARGO)' \
 		packaging/relay/build $(@:relay-%=%)
 
+cockpit-deb: cockpit  ## a package of the page in Cockpit, for Debian, Ubuntu and their relatives
+cockpit-rpm: cockpit  ## a package of the page in Cockpit, for Fedora, RHEL and their relatives
+cockpit-deb cockpit-rpm:
+	@if [ -e cockpit/dist/index.js ]; then OUT='$(packages)' packaging/cockpit/build $(@:cockpit-%=%); fi
+
 package-lint: deb rpm  ## what lintian and rpmlint say of the packages
 	@packaging/lint '$(packages)'
 
@@ -245,7 +257,7 @@ test-vm: deb  ## the .deb on whole machines with systemd, AppArmor and libvirtd:
 
 clean:  ## removes what was built
 	$(CARGO) clean
-	rm -rf relay/target
+	rm -rf relay/target cockpit/dist cockpit/node_modules tests/cockpit/node_modules
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \

@@ -100,6 +100,7 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["show", "after_vm_launch/later"], 0);
     host.file("../ready/port-forward/port-forward.yaml", "events: before_vm_start\ncommand: x\n");
     say(&["list", "--available", "--from", "ready"], 0);
+    say(&["list", "--guests"], 0);
     fs::write(
         host.path("x.json"),
         r#"{"g": {"private_ip": "10.0.0.1", "port_map": {"tcp": [1]}}}"#,
@@ -120,7 +121,7 @@ fn every_output_is_printed_as_its_schema_says() {
     say(&["show", "nothing"], 1);
     say(&["xml", "get", "--file", "guest.xml", "name"], 0);
     // `watch` has tests of its own, which read its lines, `edit` needs an editor, and `stop` a call that is running
-    seen.extend(["watch", "edit", "stop"].map(str::to_owned));
+    seen.extend(["watch", "watch-ready", "edit", "stop"].map(str::to_owned));
     // and a registration isn't printed but written
     seen.insert("registration".to_owned());
     // events are files, which tests/outbox.rs reads

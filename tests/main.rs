@@ -17,6 +17,7 @@ mod audit;
 mod check;
 mod check_files;
 mod cli;
+mod cockpit_json;
 mod completions;
 mod configuration;
 mod contrib;

@@ -148,6 +148,19 @@ impl Guests {
         (!names.is_empty()).then_some(names)
     }
 
+    /// Returns the guests and networks of the system's daemons.
+    pub(crate) fn of_host(&self) -> Vec<KnownGuest> {
+        let mut all = Vec::new();
+        for driver in DRIVERS {
+            for name in self.names(Some(driver)).unwrap_or_default() {
+                // a file that this user may not see has no name here
+                let found = self.find(&name, Some(driver)).unwrap_or_default();
+                all.extend(found.into_iter().filter(|one| !one.is_session));
+            }
+        }
+        all
+    }
+
     /// Tells whether it can be seen which guests of a driver run.
     pub(crate) fn sees_running(&self, driver: Driver) -> bool {
         let places = self.places.iter().filter(|place| !place.is_session);

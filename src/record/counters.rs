@@ -91,7 +91,7 @@ impl SpanCounters {
         }
     }
 
-    fn plus(self, other: SpanCounters) -> SpanCounters {
+    pub fn plus(self, other: SpanCounters) -> SpanCounters {
         SpanCounters {
             calls: self.calls.saturating_add(other.calls),
             failed: self.failed.saturating_add(other.failed),
@@ -261,9 +261,14 @@ impl Counters {
 
     /// Returns what was counted since a time, in seconds since 1970; a span that began before it is left out.
     pub fn since(&self, seconds: u64) -> SpanCounters {
-        let first = seconds.div_ceil(SPAN_SECONDS);
-        let spans = self.spans.range(first..).map(|(_, span)| *span);
+        let spans = self.spans_since(seconds).map(|(_, span)| span);
         spans.fold(SpanCounters::default(), SpanCounters::plus)
+    }
+
+    /// Returns the same span by span, each with its beginning in seconds since 1970.
+    pub fn spans_since(&self, seconds: u64) -> impl Iterator<Item = (u64, SpanCounters)> {
+        let first = seconds.div_ceil(SPAN_SECONDS);
+        self.spans.range(first..).map(|(span, count)| (span.saturating_mul(SPAN_SECONDS), *count))
     }
 }
 

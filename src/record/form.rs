@@ -163,6 +163,9 @@ pub struct HookSummary {
     pub event: Option<String>,
     pub outcome: RecordOutcome,
     pub duration_us: Option<u64>,
+    /// As in its run. `None` in records of 0.1.0 and 0.2.0, and where it hasn't been started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_us: Option<u64>,
     /// As in its run. `None` in records of 0.1.0, and where it hasn't ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<i32>,
@@ -385,6 +388,7 @@ pub(crate) mod tests {
                 event: Some("before_vm_start".into()),
                 outcome: RecordOutcome::Success,
                 duration_us: Some(3000),
+                start_us: Some(1000),
                 status: Some(0),
             }],
             process: RecordProcess { boot: "b".into(), pid: 4_194_304, start: 7 },

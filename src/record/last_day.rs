@@ -13,12 +13,20 @@ use crate::state::format::NewerFormat;
 /// How many of the newest records are read.
 const MAX_READ: usize = 1000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The hours of a day, the oldest first.
+pub(crate) type Hours = [SpanCounters; 24];
 
 /// What is known of the newest calls.
 pub(crate) struct LastDay {
     /// The calls of the last 24 hours; `None` if a newer version wrote the counters, and there are more calls than
     /// are read.
     pub counted: Option<SpanCounters>,
+    /// The same for each of the 24 hours, the oldest first.
+    pub hours: Hours,
+    /// When the first of these hours begins, since 1970.
+    pub since: Duration,
     /// Whether every one of these calls was looked at.
     pub is_exact: bool,
     /// The last execution of these in which something failed.
@@ -32,6 +40,7 @@ pub(crate) fn look(history: &History) -> LastDay {
     let since = clock::unix_time().saturating_sub(DAY);
     let since_us = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
     let mut counted = SpanCounters::default();
+    let mut hours = Hours::default();
     let mut last_failed = None;
     let mut last_calls = BTreeMap::new();
     let (mut read, mut is_exact) = (0, false);
@@ -49,6 +58,9 @@ pub(crate) fn look(history: &History) -> LastDay {
             continue;
         }
         counted.add(&head);
+        if let Some(hour) = hours.get_mut(hour_of(since, Duration::from_micros(head.began_us))) {
+            hour.add(&head);
+        }
         if last_failed.is_none() && counters::is_counted(&head.cause) && history::is_failed(&head) {
             last_failed = Some(head);
         }
@@ -63,7 +75,8 @@ pub(crate) fn look(history: &History) -> LastDay {
     let last_calls =
         last_calls.into_iter().filter_map(|(driver, at)| Some((driver, time(at)?))).collect();
     if is_exact {
-        return LastDay { counted: Some(counted), is_exact, last_failed, last_calls };
+        let counted = Some(counted);
+        return LastDay { counted, hours, since, is_exact, last_failed, last_calls };
     }
     let earlier = || {
         let id = counters.as_ref()?.last_failed.as_deref()?;
@@ -71,7 +84,21 @@ pub(crate) fn look(history: &History) -> LastDay {
     };
     let last_failed = last_failed.or_else(earlier);
     let counted = counters.as_ref().map(|counters| counters.since(since.as_secs()));
-    LastDay { counted, is_exact, last_failed, last_calls }
+    hours = Hours::default();
+    for (began, span) in counters.iter().flat_map(|counters| counters.spans_since(since.as_secs()))
+    {
+        if let Some(hour) = hours.get_mut(hour_of(since, Duration::from_secs(began))) {
+            *hour = hour.plus(span);
+        }
+    }
+    LastDay { counted, hours, since, is_exact, last_failed, last_calls }
+}
+
+/// Returns the place of a time among the hours. What is dated later than now, by a clock that was wrong, belongs to
+/// the last one, as it is counted too.
+fn hour_of(since: Duration, at: Duration) -> usize {
+    let hours = at.saturating_sub(since).as_secs() / HOUR.as_secs();
+    usize::try_from(hours).unwrap_or(usize::MAX).min(23)
 }
 
 /// Returns the counters of all executions that are over, those among them that haven't been moved yet.

@@ -340,6 +340,7 @@ impl Open {
                 event: planned.event.clone(),
                 outcome: RecordOutcome::Unknown,
                 duration_us: None,
+                start_us: None,
                 status: None,
             })
             .collect();
@@ -587,6 +588,7 @@ fn hook_head(run: &RunRecord) -> HookSummary {
         event: run.event.clone(),
         outcome: run.outcome,
         duration_us: run.duration_us,
+        start_us: run.start_us,
         status: (run.outcome != RecordOutcome::Queued).then_some(run.status),
     }
 }

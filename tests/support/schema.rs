@@ -46,6 +46,7 @@ pub fn name(words: &[&str], value: &Value) -> String {
     }
     match name_of(words).as_str() {
         "plan" if value.get("parts").is_some() => "plan-guest".to_owned(),
+        "watch" if value["kind"] == "ready" => "watch-ready".to_owned(),
         "show" if value.get("hooks").is_some() => "show-hook".to_owned(),
         "check" if value.get("files").is_some() => "check-files".to_owned(),
         name => name.to_owned(),
@@ -64,6 +65,7 @@ pub fn name_of(words: &[&str]) -> String {
     let command = *command.unwrap_or_else(|| panic!("{words:?}: no schema for any of these"));
     match command {
         "list" if has("--available") => "list-available",
+        "list" if has("--guests") => "list-guests",
         "queue" if has("--flush") => "queue-flush",
         "queue" if has("--requeue") => "queue-requeue",
         "undo" if has("--list") => "undo-list",

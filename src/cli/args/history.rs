@@ -143,6 +143,9 @@ pub(crate) struct WatchArgs {
     /// Only the ends of calls, as `log` has them
     #[arg(long)]
     pub done: bool,
+    /// Print the first line at once: what ends after it is shown, and what ended before is in `log`
+    #[arg(long, conflicts_with = "from")]
+    pub ready: bool,
     /// Show the events of other hosts, from this server: executes `hookmux-relay watch`, with all words
     #[arg(long, value_name = "URL")]
     pub from: Option<String>,

@@ -31,6 +31,9 @@ pub(crate) struct ListArgs {
     /// The guest's driver, where several have a guest of this name
     #[arg(long, value_parser = guest_driver, value_name = "DRIVER", requires = "guest")]
     pub driver: Option<Driver>,
+    /// Show the guests and networks instead, each with its last execution
+    #[arg(long, conflicts_with_all = ["event", "hook", "registered", "guest", "available", "digest"])]
+    pub guests: bool,
     /// Show the ready-made hooks instead: what each is for, and whether it is registered
     #[arg(long, conflicts_with_all = ["event", "guest"])]
     pub available: bool,

@@ -4,7 +4,9 @@ use super::follow::{Extent, Follower, Happening, What};
 use super::selection::{self, Wanted};
 use super::{executions, misplaced_word, running};
 use crate::cli::args::{Format, WatchArgs};
-use crate::cli::json::execution::{Execution, WatchKind, Watched, WatchedHook};
+use crate::cli::json::execution::{
+    Execution, ReadyKind, WatchKind, WatchReady, Watched, WatchedHook,
+};
 use crate::cli::json::run::RunState;
 use crate::cli::json::value::{Seconds, Time};
 use crate::cli::output::{Cell, Output, Tone};
@@ -71,6 +73,9 @@ pub(crate) fn run(
         output.print_error("that time is past, so there is nothing to wait for; `hookmux log --until TIME` shows what was before it");
     }
     let mut view = View { format: arguments.output, has_titles: false, is_log: false };
+    if arguments.ready {
+        view.begin(output);
+    }
     while let Some(happenings) = follower.next(&history)? {
         for happening in happenings {
             if filter.holds(&happening.seen.head) && is_wanted(&happening.what, &filter) {
@@ -133,6 +138,23 @@ pub(super) struct View {
 }
 
 impl View {
+    /// Prints the line that comes first.
+    fn begin(&mut self, output: &mut Output) {
+        if self.format == Format::Json {
+            let at = Time::of_micros(clock::unix_microseconds());
+            return output.json_line(&WatchReady { kind: ReadyKind::Ready, at });
+        }
+        self.print_titles(output);
+    }
+
+    fn print_titles(&mut self, output: &mut Output) {
+        if !self.has_titles {
+            self.has_titles = true;
+            let titles = executions::TITLES.map(|title| Cell(title.to_owned(), Tone::Bold));
+            print_row(titles.to_vec(), output);
+        }
+    }
+
     pub(super) fn print(
         &mut self,
         happening: &Happening,
@@ -143,11 +165,7 @@ impl View {
             output.json_line(&watched(happening));
             return;
         }
-        if !self.has_titles {
-            self.has_titles = true;
-            let titles = executions::TITLES.map(|title| Cell(title.to_owned(), Tone::Bold));
-            print_row(titles.to_vec(), output);
-        }
+        self.print_titles(output);
         let head = &happening.seen.head;
         let mut row = executions::row(&happening.seen, &settings.hooks_dir, TimeStyle::Absolute);
         let empty = || Cell::from("");

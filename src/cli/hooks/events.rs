@@ -6,7 +6,7 @@ use super::vdsm;
 use crate::cli::CommandEnd;
 use crate::cli::args::{EventsArgs, Format};
 use crate::cli::install::libvirt_version::{self, LibvirtVersion, RELEASE_REASON};
-use crate::cli::json::event::{Event, Events, FiringCall, Unfired};
+use crate::cli::json::event::{Event, EventVariable, Events, FiringCall, Unfired};
 use crate::cli::json::value::Word;
 use crate::cli::output::{Cell, Output, Tone};
 use crate::cli::table::{Column, Shortening};
@@ -108,6 +108,25 @@ impl EventLine<'_> {
             call.drivers.first().map_or("", |d| d.name())
         };
         format!("{drivers} {}", call.name)
+    }
+
+    /// Returns the variables that a script in its directory gets.
+    fn variables(&self) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+        let is_guest = self.calls.iter().any(|call| call.drivers == Driver::GUESTS);
+        let is_daemon = self.calls.iter().any(|call| call.drivers.contains(&Driver::Daemon));
+        let operation = self.event.operation;
+        let is_end = matches!(operation, Operation::Stopped | Operation::Release);
+        let is_dehibernate = self.event.name.ends_with("_vm_dehibernate");
+        VARIABLES.iter().filter(move |(names, _)| {
+            let has = |part: &str| names.contains(part);
+            !(has("UNDO")
+                || has("REMOTE")
+                || has("SNAPSHOT") && !is_dehibernate
+                || has("STARTED_XML") && !is_end
+                || has("REASON") && operation != Operation::Release
+                || (has("ORIGIN") || has("PROPERTY")) && !is_guest
+                || has("UUID") && is_daemon)
+        })
     }
 
     fn when(&self) -> String {
@@ -229,20 +248,7 @@ fn page(line: &EventLine<'_>, output: &mut Output) {
     });
     output.line("");
     output.toned(Tone::Bold, "What a script gets");
-    let is_got = |names: &str| {
-        let is_here = |name: &str, part: &str| name.contains(part);
-        let is_guest = line.calls.iter().any(|call| call.drivers == Driver::GUESTS);
-        let is_end = matches!(line.event.operation, Operation::Stopped | Operation::Release);
-        !(names.contains("UNDO")
-            || names.contains("REMOTE")
-            || is_here(names, "SNAPSHOT") && !name.ends_with("_vm_dehibernate")
-            || is_here(names, "STARTED_XML") && !is_end
-            || is_here(names, "REASON") && line.event.operation != Operation::Release
-            || (is_here(names, "ORIGIN") || is_here(names, "PROPERTY")) && !is_guest
-            || is_here(names, "UUID")
-                && line.calls.iter().any(|call| call.drivers.contains(&Driver::Daemon)))
-    };
-    for (names, what) in VARIABLES.iter().filter(|(names, _)| is_got(names)) {
+    for (names, what) in line.variables() {
         let names = names.replace(['`', '<', '>'], "");
         output.sentence(41, &format!("  {names:<38} {}", what.replace('`', "")));
     }
@@ -262,10 +268,15 @@ fn json(line: &EventLine<'_>) -> Event {
         filter: call.filter,
         since: call.since,
     };
+    let variable = |(names, what): &(&str, &str)| EventVariable {
+        name: names.replace("`<name>`", "NAME"),
+        what: what.replace('`', ""),
+    };
     Event {
         event: line.event.name,
         per_device: line.event.per_device,
         condition: line.event.condition.words().map(|words| words.into_owned()),
+        variables: line.variables().map(variable).collect(),
         calls: line.calls.iter().map(call).collect(),
         never_here: line.never.clone(),
     }

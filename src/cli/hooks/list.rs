@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{available, registered_list, vdsm};
+use super::{available, guest_list, registered_list, vdsm};
 use crate::cli::args::{Format, ListArgs};
 use crate::cli::check::finding::Code;
 use crate::cli::history::last_results::LastResults;
@@ -155,6 +155,9 @@ pub(crate) fn run(
     }
     if arguments.available {
         return available::run(place, settings, arguments, output);
+    }
+    if arguments.guests {
+        return guest_list::run(place, settings, arguments.output.format, output);
     }
     let inventory = Inventory::look(settings, place.surroundings.user);
     let is_of_all = arguments.event.is_none()

@@ -5,6 +5,7 @@ pub(super) mod class_words;
 pub(super) mod described_call;
 pub(super) mod difference;
 pub(super) mod events;
+mod guest_list;
 pub(super) mod list;
 mod registered_list;
 pub(super) mod remote;

@@ -204,6 +204,7 @@ fn json_run(run: &HookRun) -> json::run::Run {
             event: run.event.clone(),
             state,
             timed_out,
+            start_s: None,
             duration_s: ended.map(|ended| ended.duration.into()),
             status: Some(run.failure.as_ref().map_or(0, |failure| failure.status)),
         },

@@ -21,6 +21,14 @@ object! {
         since: &'static str,
     }
 
+    /// Variables that a script gets.
+    pub struct EventVariable {
+        /// Their names, with a comma between two; `NAME` in capitals stands for any name: `HOOKMUX_PROPERTY_NAME`
+        name: String,
+        /// What is in them
+        what: String,
+    }
+
     /// An event at which hooks can run.
     pub struct Event {
         /// The event
@@ -29,6 +37,8 @@ object! {
         per_device: bool,
         /// The condition, for people
         condition: Option<String>,
+        /// The variables that a script in its directory gets
+        variables: Vec<EventVariable>,
         /// The calls that fire it
         calls: Vec<FiringCall>,
         /// Why this host never fires it; null where it does

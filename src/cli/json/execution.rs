@@ -53,6 +53,12 @@ words! {
         /// the call is over
         Done = "done",
     }
+
+    /// What the first line of `watch --ready` says:
+    pub enum ReadyKind {
+        /// what ends from now on is shown
+        Ready = "ready",
+    }
 }
 
 object! {
@@ -175,6 +181,14 @@ object! {
         failure: Option<String>,
     }
 
+    /// The first line of `watch --ready`: what ends after it is shown, and what ended before is in `log`.
+    pub struct WatchReady {
+        /// What this line is
+        kind: ReadyKind,
+        /// Since when calls are watched
+        at: Time,
+    }
+
     /// Something that happened in an execution. The other keys are those of the execution at that time.
     pub struct Watched {
         /// What happened
@@ -276,11 +290,13 @@ impl Execution {
             if let Some(ended) = progress.ended.iter().find(|ended| ended.hook == run.hook) {
                 run.state = ended.outcome.into();
                 run.timed_out = ended.outcome == RecordOutcome::Timeout;
+                run.start_s = ended.start_us.map(Seconds::of_micros);
                 run.duration_s = ended.duration_us.map(Seconds::of_micros);
                 run.status = Some(ended.status).filter(|_| ended.outcome != RecordOutcome::Queued);
             }
-            if running.iter().any(|hook| hook.hook == run.hook) {
+            if let Some(started) = running.iter().find(|hook| hook.hook == run.hook) {
                 run.state = RunState::Running;
+                run.start_s = Some(Seconds::of_micros(started.start_us));
             }
         }
         let mut call = Call { state: ExecutionState::of(head, after), ..head.into() };

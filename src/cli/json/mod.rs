@@ -14,6 +14,7 @@ pub(super) mod edit;
 pub(super) mod envelope;
 pub(super) mod event;
 pub(super) mod execution;
+pub(super) mod guest;
 pub(super) mod hook;
 pub(super) mod hook_history;
 pub(super) mod install;

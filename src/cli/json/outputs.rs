@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::envelope::{schema_of, schema_of_file};
 use super::{
-    audit, available, bypass, check, edit, event, execution, hook, hook_history, install, message,
-    metrics, new, outbox, plan, prune, queue,
+    audit, available, bypass, check, edit, event, execution, guest, hook, hook_history, install,
+    message, metrics, new, outbox, plan, prune, queue,
 };
 use super::{registration, run, show, status, undo, xml};
 use crate::cli::register::registration_schema;
@@ -79,6 +79,7 @@ outputs! {
     Status "status" status::Status, "hookmux status";
     List "list" hook::List, "hookmux list";
     ListAvailable "list-available" available::Available, "hookmux list --available";
+    ListGuests "list-guests" guest::Guests, "hookmux list --guests";
     Events "events" event::Events, "hookmux events";
     Plan "plan" plan::Plan, "hookmux plan of a call";
     PlanGuest "plan-guest" plan::Life, "hookmux plan GUEST";
@@ -106,6 +107,7 @@ outputs! {
     ShowHook "show-hook" hook_history::HookHistory, "hookmux show HOOK";
     Retry "retry" run::Retried, "hookmux retry";
     Watch "watch" execution::Watched, "each line of hookmux watch, and of log --follow";
+    WatchReady "watch-ready" execution::WatchReady, "the first line of hookmux watch --ready";
     Stop "stop" execution::Stopped, "hookmux stop";
     Prune "prune" prune::Pruned, "hookmux prune";
     Bypass "bypass" bypass::Bypass, "hookmux bypass";

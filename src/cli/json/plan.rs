@@ -1,5 +1,6 @@
 //! What a call does with hooks.
 
+use super::hook::LastRun;
 use super::message::Message;
 use super::shape::{object, words};
 use super::value::{PathText, Seconds, Word};
@@ -61,6 +62,8 @@ object! {
         undo: bool,
         /// Whether it runs after libvirt has its answer
         detached: bool,
+        /// Its last run for this guest or network, if one of the newest 1000 records has it
+        last: Option<LastRun>,
     }
 
     /// An event that belongs to a call.

@@ -59,6 +59,8 @@ object! {
         state: RunState,
         /// Whether it was ended because of a time limit
         timed_out: bool,
+        /// The time from the beginning of the call to its start; null where it wasn't started, in the outputs of `run` and `retry`, and in lists of what was recorded by 0.2.0 and before
+        start_s: Option<Seconds>,
         /// How long it took
         duration_s: Option<Seconds>,
         /// 0, its exit status, 128 and a signal's number, 124 where its time limit ended it, 125 to 127 where it couldn't be run; null where it is unknown
@@ -185,6 +187,7 @@ impl From<&HookSummary> for RunHead {
             event: hook.event.clone(),
             state: hook.outcome.into(),
             timed_out: hook.outcome == RecordOutcome::Timeout,
+            start_s: hook.start_us.map(Seconds::of_micros),
             duration_s: hook.duration_us.map(Seconds::of_micros),
             // records of 0.1.0 have it in their second line
             status: hook.status.or((hook.outcome == RecordOutcome::Success).then_some(0)),

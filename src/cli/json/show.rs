@@ -39,8 +39,6 @@ object! {
         registration_sha256: Option<String>,
         /// The digest of what was executed, if that is at most 256 KiB
         sha256: Option<String>,
-        /// The time from the beginning of the call to its start
-        start_s: Option<Seconds>,
         /// After how long it would have been ended: what was left of its own time limit and the call's; null where it has none, or wasn't started, and in records of 0.1.0
         limit_s: Option<Seconds>,
         /// What it takes back, where it is an undo
@@ -177,7 +175,6 @@ impl KeptRun {
             registration: registered.map(|registered| text(&registered.path)),
             registration_sha256: registered.map(|registered| registered.sha256.clone()),
             sha256: None,
-            start_s: None,
             limit_s: None,
             undo: None,
         }
@@ -189,6 +186,7 @@ impl KeptRun {
             event: kept.event.clone(),
             state: kept.outcome.into(),
             timed_out: kept.outcome == RecordOutcome::Timeout,
+            start_s: kept.start_us.map(Seconds::of_micros),
             duration_s: kept.duration_us.map(Seconds::of_micros),
             status: Some(kept.status),
         };
@@ -207,7 +205,6 @@ impl KeptRun {
             command: command_line::words(kept),
             command_line: command_line::line(kept, &record.body.arguments, true),
             sha256: kept.sha256.clone(),
-            start_s: kept.start_us.map(Seconds::of_micros),
             limit_s: kept.limit_us.map(Seconds::of_micros),
             undo: kept.undo.as_ref().map(UndoneHook::from),
             ..KeptRun::new(

@@ -144,6 +144,20 @@ object! {
         sinks: usize,
     }
 
+    /// The calls of an hour.
+    pub struct StatusHour {
+        /// When the hour begins
+        began: Time,
+        /// libvirt's calls that had hooks
+        calls: u64,
+        /// Those of them in which something failed
+        failed: u64,
+        /// Those that hookmux died in
+        lost: u64,
+        /// Attempts of detached hooks that failed
+        detached_failed: u64,
+    }
+
     /// The calls of the last 24 hours.
     pub struct StatusDay {
         /// libvirt's calls that had hooks
@@ -156,6 +170,8 @@ object! {
         detached_failed: u64,
         /// Whether the numbers are exact; else they are of whole spans of ten minutes, the newest calls among them
         exact: bool,
+        /// The same for each of the 24 hours, the oldest first; the last one ends now
+        hours: Vec<StatusHour>,
         /// The last execution in which something failed; null where there is none
         last_failure: Option<Execution>,
     }

@@ -147,6 +147,17 @@ pub(super) fn guest(
     Ok(Some(Unknown::new(words, similar.map(|similar| again(&similar)))))
 }
 
+/// Tells whether hookmux remembers a life of a guest that isn't over.
+pub(crate) fn is_remembered(
+    place: &CommandPlace,
+    settings: &Settings,
+    driver: Driver,
+    name: &str,
+) -> bool {
+    let call = Call::new(driver, vec![name.into(), "stopped".into(), "end".into(), "-".into()]);
+    remembered(place, settings, &call).is_some()
+}
+
 /// Returns what hookmux remembers of a guest, if it has seen it start, and not end.
 pub(super) fn remembered(
     place: &CommandPlace,

@@ -73,7 +73,8 @@ pub(super) fn run(
         false => CommandEnd::Good,
     };
     if arguments.output.format == Format::Json {
-        let call = words::json(&planned, &undos, outcome, settings);
+        let last = words::last_results(std::iter::once(&planned), settings);
+        let call = words::json(&planned, &undos, outcome, (settings, &last));
         output.json(&json::plan::Plan { call });
         return Ok(end);
     }

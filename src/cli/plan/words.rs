@@ -1,6 +1,7 @@
 //! How the steps of a call are said, to people and to programs.
 
 use super::planned_call::{CallUndos, PlannedCall};
+use crate::cli::history::last_results::LastResultsOf;
 use crate::cli::json;
 use crate::cli::json::message::Message;
 use crate::cli::json::plan::{PlannedEvent, PlannedHook};
@@ -58,7 +59,7 @@ pub(super) fn json(
     planned: &PlannedCall,
     undos: &CallUndos,
     outcome: Option<&str>,
-    settings: &Settings,
+    (settings, last): (&Settings, &LastResultsOf),
 ) -> json::plan::PlannedCall {
     let call = &planned.call;
     let word = |word: &std::ffi::OsStr| word.to_string_lossy().into_owned();
@@ -80,7 +81,11 @@ pub(super) fn json(
         would_fail: planned.would_fail(),
         total_timeout_s: settings.total_timeout(call).into(),
         events: events.collect(),
-        steps: planned.steps.iter().map(|step| json_step(step, planned, &mut position)).collect(),
+        steps: planned
+            .steps
+            .iter()
+            .map(|step| json_step(step, planned, last, &mut position))
+            .collect(),
         rollbacks: planned.rollbacks(),
         undos: undos.first.iter().chain(&undos.last).cloned().collect(),
         undos_first: undos.first.clone(),
@@ -91,7 +96,25 @@ pub(super) fn json(
     }
 }
 
-fn json_step(step: &Step, planned: &PlannedCall, position: &mut usize) -> json::plan::Step {
+/// Looks for the last runs of the hooks of these calls, each for the object of its call.
+pub(super) fn last_results<'a>(
+    calls: impl Iterator<Item = &'a PlannedCall>,
+    settings: &Settings,
+) -> LastResultsOf {
+    let pairs = calls.flat_map(|planned| {
+        let object = planned.call.object().to_string_lossy().into_owned();
+        planned.steps.iter().map(move |step| (object.clone(), step.hook.label.clone()))
+    });
+    // whoever may not read records still gets the plan
+    LastResultsOf::pairs(settings, pairs).unwrap_or_default()
+}
+
+fn json_step(
+    step: &Step,
+    planned: &PlannedCall,
+    last: &LastResultsOf,
+    position: &mut usize,
+) -> json::plan::Step {
     let hook = &step.hook;
     let runs = matches!(step.decision, Decision::Run);
     *position += usize::from(runs);
@@ -112,5 +135,6 @@ fn json_step(step: &Step, planned: &PlannedCall, position: &mut usize) -> json::
         timeout_s: hook.timeout.map(Into::into),
         undo: step.has(Part::Undo),
         detached: hook.detached().is_some(),
+        last: last.get(&planned.call.object().to_string_lossy(), &hook.label).cloned(),
     }
 }

@@ -16,10 +16,10 @@ use super::inventory::listed::{self, HookState, Listed};
 use super::json::execution::Execution;
 use super::json::message::Message;
 use super::json::status::{
-    Status, StatusDay, StatusHook, StatusHooks, StatusLibvirt, StatusQueue, StatusUndos,
+    Status, StatusDay, StatusHook, StatusHooks, StatusHour, StatusLibvirt, StatusQueue, StatusUndos,
 };
 use super::json::undo::UndoState;
-use super::json::value::Word;
+use super::json::value::{Time, Word};
 use super::outbox::OutboxCounts;
 use super::output::Output;
 use super::queue::QueueState;
@@ -30,6 +30,7 @@ use crate::bypass::{self, Bypass};
 use crate::command::Fix;
 use crate::event;
 use crate::machine::clock;
+use crate::record::counters::SpanCounters;
 use crate::record::form::{RecordHead, RecordState};
 use crate::record::history::History;
 use crate::record::last_day::{self, LastDay};
@@ -182,6 +183,20 @@ impl HostStatus<'_> {
         next
     }
 
+    /// Returns the calls of each of the last 24 hours.
+    fn hours(&self) -> Vec<StatusHour> {
+        let since = self.day.since.as_secs();
+        let begins = (since..).step_by(3600).map(Time::of_seconds);
+        let hour = |(began, counted): (Time, &SpanCounters)| StatusHour {
+            began,
+            calls: counted.calls,
+            failed: counted.failed,
+            lost: counted.lost,
+            detached_failed: counted.detached_failed,
+        };
+        begins.zip(&self.day.hours).map(hour).collect()
+    }
+
     fn json(&self) -> Status {
         let problems = self.not_run().take(MAX_NAMED_HOOKS).map(|hook| StatusHook {
             hook: hook.label.clone(),
@@ -234,6 +249,7 @@ impl HostStatus<'_> {
                 lost: counted.lost,
                 detached_failed: counted.detached_failed,
                 exact: self.day.is_exact,
+                hours: self.hours(),
                 last_failure: self.day.last_failed.as_ref().map(Execution::from),
             }),
             bypasses: super::bypass::json_entries(&self.bypass, hooks_dir),

@@ -1,0 +1,87 @@
+// The emergency switch: its banner, and the dialogs that switch it on and off.
+import { announce } from "./announce.js";
+import { dialog } from "./dialog.js";
+import { h, replace } from "./dom.js";
+import { json } from "./hookmux.js";
+import * as host from "./host.js";
+import { alert, button, field, input, select } from "./pf.js";
+import { _, format } from "./text.js";
+import { exactly, until } from "./time.js";
+
+const TIMES = [["15m", _("15 minutes")], ["1h", _("1 hour")], ["4h", _("4 hours")], ["24h", _("1 day")], ["7d", _("7 days")], ["boot", _("until the host restarts")]];
+
+function sentence(bypass) {
+    const end = bypass.this_boot ? _("until the host restarts") : bypass.until ? format(_("until $0"), until(bypass.until)) : _("without an end");
+    return bypass.object === null
+        ? format(_("Hooks are switched off $0: libvirt's calls succeed, and no hook runs"), end)
+        : format(_("Hooks are switched off for $0 $1: libvirt's calls about it succeed, and no hook runs"), bypass.object, end);
+}
+
+function details(bypass) {
+    const parts = [format(_("Since $0"), until(bypass.since))];
+    if (bypass.user)
+        parts.push(format(_("by $0"), bypass.user));
+    return [parts.join(" "), bypass.reason && format(_("Reason: $0"), bypass.reason)].filter(Boolean).join(" · ");
+}
+
+export function bypassBanner(slot, status) {
+    replace(slot, status.bypasses.map(bypass => alert("danger", sentence(bypass), {
+        test: "bypass-banner",
+        "data-object": bypass.object === null ? null : bypass.object,
+        title: bypass.until ? exactly(bypass.until) : null,
+        body: h("p", null, details(bypass)),
+        actions: button(_("Run hooks again"), "link inline", () => endBypass(bypass), { "data-test": "bypass-end" }),
+    })));
+}
+
+export function endBypass(bypass) {
+    const words = ["bypass", "off"];
+    if (bypass.object !== null)
+        words.push(`--guest=${bypass.object}`);
+    dialog({
+        title: bypass.object === null ? _("Run hooks again?") : format(_("Run the hooks of $0 again?"), bypass.object),
+        body: h("p", null, _("From now on libvirt's calls run the hooks again. What hooks would have done in the meantime isn't made up for.")),
+        actions: [{
+            text: _("Run hooks again"),
+            run: async () => {
+                await json(words);
+                await host.refresh();
+                announce(_("Hooks run again"));
+            },
+        }],
+    });
+}
+
+export function beginBypass(guests = []) {
+    const time = select(TIMES, "1h", { "data-test": "bypass-for" });
+    const names = guests.length ? h("datalist", { id: "bypass-guests" }, guests.map(name => h("option", { value: name }))) : null;
+    const guest = input({ "data-test": "bypass-guest", list: names ? names.id : null, placeholder: _("all guests and networks") });
+    const reason = input({ "data-test": "bypass-reason", placeholder: _("for example a ticket") });
+    dialog({
+        title: _("Switch hooks off?"),
+        sign: "warning",
+        colour: "warning",
+        body: [
+            h("p", null, _("While hooks are switched off, no hook runs, and each of libvirt's calls succeeds: guests start without what hooks set up for them. Each such call is recorded.")),
+            h("form.pf-v6-c-form", { onsubmit: event => event.preventDefault() },
+              field(_("How long"), time),
+              field(_("Guest or network"), guest, _("Empty: for all")),
+              names,
+              field(_("Reason"), reason, _("Shown to everybody while it is on"))),
+        ],
+        actions: [{
+            text: _("Switch off"),
+            kind: "danger",
+            run: async () => {
+                const words = ["bypass", "on", time.control.value === "boot" ? "--this-boot" : `--for=${time.control.value}`, "--yes"];
+                if (guest.control.value)
+                    words.push(`--guest=${guest.control.value}`);
+                if (reason.control.value)
+                    words.push(`--reason=${reason.control.value}`);
+                await json(words);
+                await host.refresh();
+                announce(_("Hooks are switched off"));
+            },
+        }],
+    });
+}

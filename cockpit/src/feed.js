@@ -1,0 +1,161 @@
+// A list of executions that stays as new as the host: `watch` first, then `log`, both with the same filters, each execution once.
+import * as filters from "./filters.js";
+import { json, lines } from "./hookmux.js";
+import { Rows } from "./merge.js";
+
+const cockpit = globalThis.cockpit;
+const PAGE = 50;
+const MOST = 2000;          // rows that are kept while new ones come
+const SHORTEST = 1000;      // the first pause before a lost connection is tried again; doubled up to
+const LONGEST = 30000;
+
+export class Feed {
+    // `on` has: rows(changed ids, first), failed(error), live(state), line(line of watch).
+    constructor(wanted, on, { page = PAGE } = {}) {
+        this.words = filters.words(wanted);
+        this.open = filters.isOpen(wanted);
+        this.on = on;
+        this.page = page;
+        this.rows = new Rows();
+        this.next = null;           // the id that `log --before` takes for older ones
+        this.mended = [];
+        this.loaded = false;
+        this.pause = SHORTEST;
+        this.closed = false;
+        this.turn = 0;              // what belongs to an earlier turn is thrown away
+        this.seen = () => this.visibility();
+        cockpit.addEventListener("visibilitychange", this.seen);
+        if (cockpit.hidden)
+            this.on.live("paused");
+        else
+            this.connect();
+    }
+
+    close() {
+        this.closed = true;
+        this.disconnect();
+        cockpit.removeEventListener("visibilitychange", this.seen);
+    }
+
+    again() {
+        this.disconnect();
+        this.pause = SHORTEST;
+        this.connect();
+    }
+
+    visibility() {
+        if (cockpit.hidden) {
+            this.disconnect();
+            this.on.live("paused");
+        } else if (!this.stop) {
+            this.again();
+        }
+    }
+
+    disconnect() {
+        this.turn++;
+        clearTimeout(this.timer);
+        if (this.stop)
+            this.stop();
+        this.stop = null;
+    }
+
+    command(name, ...more) {
+        return [name, ...more, ...this.words.options, ...this.words.last];
+    }
+
+    connect() {
+        const turn = ++this.turn;
+        const current = run => value => !this.closed && turn === this.turn && run(value);
+        this.on.live(this.open ? "connecting" : "off");
+        if (!this.open) {
+            this.fetch(current, null);
+            return;
+        }
+        // `watch` says when it has begun; what had ended before that is in `log`.
+        const early = [];
+        let fetched = false;
+        this.stop = lines(this.watchWords(), current(objects => {
+            if (objects[0].kind === "ready") {
+                objects.shift();
+                this.fetch(current, () => {
+                    fetched = true;
+                    this.pause = SHORTEST;
+                    this.on.live("live");
+                    this.told(early.splice(0));
+                });
+            }
+            if (!fetched)
+                early.push(...objects);
+            else
+                this.told(objects);
+        }), current(error => {
+            this.stop = null;
+            if (!this.loaded && error) {
+                this.on.live("off");
+                this.on.failed(error);
+                return;
+            }
+            this.on.live("connecting");
+            this.timer = setTimeout(() => this.connect(), this.pause);
+            this.pause = Math.min(this.pause * 2, LONGEST);
+        }));
+    }
+
+    // The end of a time span holds for `log` alone: what is watched began later than its beginning.
+    watchWords() {
+        const options = this.words.options.filter(word => !word.startsWith("--since="));
+        return ["watch", "--ready", ...options, ...this.words.last];
+    }
+
+    told(objects) {
+        if (!objects.length)
+            return;
+        const changed = this.rows.put(objects);
+        // What was let go is fetched again by "older".
+        if (this.rows.keep(MOST)) {
+            const kept = this.rows.sorted();
+            this.next = kept[kept.length - 1].id;
+            this.on.rows(changed, true);
+            return;
+        }
+        for (const object of objects)
+            if (this.on.line)
+                this.on.line(object);
+        if (changed.length)
+            this.on.rows(changed, false);
+    }
+
+    fetch(current, then) {
+        const number = Math.min(Math.max(this.page, this.rows.size), 500);
+        json(this.command("log", "-n", String(number))).then(current(answer => {
+            // After a pause: rows that are older than what was fetched now stay only if nothing lies between.
+            if (this.loaded && answer.executions.length && !answer.executions.some(execution => this.rows.get(execution.id)))
+                this.rows = new Rows();
+            const first = !this.loaded;
+            if (first || this.rows.size === 0)
+                this.next = answer.next;
+            this.loaded = true;
+            const changed = this.rows.put(answer.executions);
+            this.on.rows(changed, first || changed.length > 0);
+            if (then)
+                then();
+        }), current(error => {
+            this.disconnect();
+            this.on.live("off");
+            this.on.failed(error);
+        }));
+    }
+
+    // The next page of older ones.
+    older() {
+        const turn = this.turn;
+        const before = `--before=${this.next}`;
+        return json(this.command("log", "-n", String(this.page), before)).then(answer => {
+            if (this.closed || turn !== this.turn)
+                return;
+            this.next = answer.next;
+            this.on.rows(this.rows.put(answer.executions), false);
+        });
+    }
+}
