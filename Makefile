@@ -273,7 +273,7 @@ fresh:  ## what a bare Debian 13 makes of it, in a root of its own (needs root a
 package-test: $(needs_build)  ## builds, checks, installs and removes all packages, in a place of its own
 	@BINARY='$(BINARY)' CARGO='$(CARGO)' tests/packages/run
 
-test-vm: deb  ## the .deb on whole machines with systemd, AppArmor and libvirtd: upgrades, power cuts, removal (needs root)
+test-vm: deb  ## the .deb on whole machines with systemd, AppArmor and libvirtd: upgrades, power cuts, removal; MACHINES='life-12' for Debian 12 (needs root)
 	@PACKAGE="$$(ls -t '$(packages)'/hookmux_*_amd64.deb | head -n 1)" VM_DIR='$(target_dir)/vm' tests/vm/run $(MACHINES)
 
 clean:  ## removes what was built
