@@ -30,7 +30,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all build aarch64 test-aarch64 reproducible relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt test-trixie bench install uninstall install-hook uninstall-hook deb rpm tarball arch release package-lint package-test fresh test-vm clean help
+.PHONY: all build aarch64 test-aarch64 reproducible relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt test-trixie test-modular bench install uninstall install-hook uninstall-hook deb rpm tarball arch release package-lint package-test fresh test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -179,6 +179,9 @@ libvirt: build  ## the tests on a real libvirtd, with the static binary
 
 test-trixie: build  ## the same with the libvirt of Debian 13 (11.3), in a root of its own (needs root and mmdebstrap)
 	@BINARY='$(binary)' CARGO_TARGET_DIR='$(target_dir)' tests/trixie/run $(ARGUMENTS)
+
+test-modular: build  ## the same with one daemon for each driver (virtqemud, virtnetworkd, virtlxcd), built from Debian's sources
+	@LIBVIRT_DAEMONS=modular BINARY='$(binary)' CARGO_TARGET_DIR='$(target_dir)' tests/trixie/run $(ARGUMENTS)
 
 bench: build  ## what a call costs, in ratios to what else could do it
 	@benches/run '$(binary)'
