@@ -11,8 +11,12 @@ RUSTC   ?= rustc
 TARGET ?= $(eval TARGET := $(shell host=$$($(RUSTC) -vV | sed -n 's/^host: //p'); \
 	musl=$$(echo "$$host" | sed 's/-gnu$$/-musl/'); \
 	if [ -d "$$($(RUSTC) --print target-libdir --target "$$musl" 2> /dev/null)" ]; then echo "$$musl"; else echo "$$host"; fi))$(TARGET)
+# No path of this machine is in a binary: the same sources and the same Rust make the same one in any folder.
+cargo_home := $(or $(CARGO_HOME),$(HOME)/.cargo)
 # glibc is linked statically only where that is asked for
-flags = $(if $(filter %-gnu,$(TARGET)),RUSTFLAGS='-C target-feature=+crt-static')
+flags = $(if $(filter %-gnu,$(TARGET)),RUSTFLAGS='-C target-feature=+crt-static --remap-path-prefix=$(cargo_home)=/cargo --remap-path-prefix=$(CURDIR)=/hookmux')
+# joined with .cargo/config.toml, which RUSTFLAGS would replace
+remapped = $(if $(filter %-gnu,$(TARGET)),,--config 'target.$(TARGET).rustflags=["--remap-path-prefix=$(cargo_home)=/cargo", "--remap-path-prefix=$(CURDIR)=/hookmux"]')
 
 target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # a link that `build` makes, to what it has built
@@ -26,7 +30,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm cockpit test-cockpit cockpit-deb cockpit-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
+.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm cockpit test-cockpit cockpit-deb cockpit-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help aarch64 test-aarch64 reproducible test-trixie test-modular arch release
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -34,7 +38,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 all: build relay  ## hookmux, and hookmux-relay where this Rust is new enough for it
 
 build: toolchain  ## the static binary: by way of musl where Rust has that, else of glibc
-	$(flags) $(CARGO) build --locked --release --target '$(TARGET)'
+	$(flags) $(CARGO) build $(remapped) --locked --release --target '$(TARGET)'
 	@ln -sfn '$(TARGET)/release/hookmux' '$(binary)'
 	@if command -v file > /dev/null; then said=$$(file -L '$(binary)'); else said=$$(ldd '$(binary)' 2>&1) || :; fi; \
 	printf '%s\n' "$$said"; \
@@ -42,6 +46,21 @@ build: toolchain  ## the static binary: by way of musl where Rust has that, else
 	*'statically linked'*|*'static-pie linked'*|*'not a dynamic executable'*) ;; \
 	*) echo 'make: this is not a static binary' >&2; exit 1 ;; \
 	esac
+
+# Rust brings all that this takes: its own linker, and musl. rustup has them; a Rust that is Debian's has not.
+aarch64 := aarch64-unknown-linux-musl
+aarch64: TARGET := $(aarch64)
+aarch64: toolchain  ## the static binary for AArch64 (ARM64), built on any machine; `make test-aarch64` runs it
+	@[ -d "$$($(RUSTC) --print target-libdir --target $(aarch64) 2> /dev/null)" ] \
+		|| { echo 'make: this Rust builds nothing for AArch64; try: rustup target add $(aarch64)' >&2; exit 1; }
+	$(CARGO) build $(remapped) --config 'target.$(aarch64).linker="rust-lld"' --locked --release --target $(aarch64)
+	@ln -sfn $(aarch64)/release/hookmux '$(target_dir)/hookmux-aarch64'
+
+test-aarch64: aarch64  ## calls with that one, under qemu-user
+	@BINARY='$(target_dir)/hookmux-aarch64' .ci/aarch64
+
+reproducible: build  ## builds once more in another folder, and compares to the byte
+	@BINARY='$(binary)' .ci/reproducible
 
 # A crate of its own, with a Cargo.lock of its own. `.ci/relay` runs a command where this Rust is new enough for it,
 # and else says that hookmux-relay is left out.
@@ -51,7 +70,7 @@ relay: toolchain  ## hookmux-relay, the static binary that carries events to oth
 	@rm -f '$(target_dir)/hookmux-relay'
 	@case '$(TARGET)' in *-musl) command -v musl-gcc > /dev/null \
 		|| { echo 'HOOKMUX-RELAY LEFT OUT: it needs musl-gcc (Debian: musl-tools)'; exit 0; } ;; esac; \
-	CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay env $(flags) $(CARGO) build $(relay_flags) --release --target '$(TARGET)'
+	CARGO='$(CARGO)' RUSTC='$(RUSTC)' .ci/relay env $(flags) $(CARGO) build $(remapped) $(relay_flags) --release --target '$(TARGET)'
 	@if [ -x '$(target_dir)/relay/$(TARGET)/release/hookmux-relay' ]; then \
 		ln -sfn 'relay/$(TARGET)/release/hookmux-relay' '$(target_dir)/hookmux-relay'; \
 	fi
@@ -165,6 +184,12 @@ fuzz: toolchain  ## random inputs: TIME=10s for each target, or INPUTS=NUMBER; O
 libvirt: build  ## the tests on a real libvirtd, with the static binary
 	HOOKMUX_BIN='$(binary)' $(CARGO) test --locked --test libvirt -- --test-threads=2
 
+test-trixie: build  ## the same with the libvirt of Debian 13 (11.3), in a root of its own (needs root and mmdebstrap)
+	@BINARY='$(binary)' CARGO_TARGET_DIR='$(target_dir)' tests/trixie/run $(ARGUMENTS)
+
+test-modular: build  ## the same with one daemon for each driver (virtqemud, virtnetworkd, virtlxcd), built from Debian's sources
+	@LIBVIRT_DAEMONS=modular BINARY='$(binary)' CARGO_TARGET_DIR='$(target_dir)' tests/trixie/run $(ARGUMENTS)
+
 bench: build  ## what a call costs, in ratios to what else could do it
 	@benches/run '$(binary)'
 
@@ -183,6 +208,7 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 	@set -eu; umask 022; (cd contrib/hooking/python && find . -name '*.py') | while IFS= read -r module; do \
 		install -D -m 644 "contrib/hooking/python/$$module" '$(DESTDIR)$(PREFIX)/share/hookmux/python'/"$$module"; \
 	done
+	install -D -m 644 packaging/selinux/hookmux.cil '$(DESTDIR)$(PREFIX)/share/hookmux/selinux/hookmux.cil'
 	install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system'
 	@set -eu; umask 022; for unit in packaging/systemd/*; do \
 		sed 's|/usr/sbin/hookmux|$(PREFIX)/sbin/hookmux|' "$$unit" > '$(DESTDIR)$(PREFIX)/lib/systemd/system'/"$${unit##*/}"; \
@@ -243,6 +269,16 @@ cockpit-rpm: cockpit  ## a package of the page in Cockpit, for Fedora, RHEL and 
 cockpit-deb cockpit-rpm:
 	@if [ -e cockpit/dist/index.js ]; then OUT='$(packages)' packaging/cockpit/build $(@:cockpit-%=%); fi
 
+arch: $(needs_build)  ## a package for Arch Linux, with makepkg
+	@BINARY='$(BINARY)' OUT='$(packages)' CARGO='$(CARGO)' packaging/arch/build
+
+release := $(target_dir)/release-$(shell sed -n '/^\[package\]/,/^\[dep/s/^version = "\(.*\)"$$/\1/p' Cargo.toml)
+release: build aarch64  ## all files of a release, with checksums and lists of what is in them; DRAFT=--draft for a trial
+	@rm -rf '$(release)'
+	@OUT='$(release)' CARGO='$(CARGO)' BINARY='$(binary)' packaging/build deb rpm tarball
+	@OUT='$(release)' CARGO='$(CARGO)' BINARY='$(target_dir)/hookmux-aarch64' HOST_BINARY='$(binary)' packaging/build deb rpm tarball
+	@OUT='$(release)' CARGO='$(CARGO)' RUSTC='$(RUSTC)' CARGO_TARGET_DIR='$(target_dir)' packaging/release $(DRAFT)
+
 package-lint: deb rpm  ## what lintian and rpmlint say of the packages
 	@packaging/lint '$(packages)'
 
@@ -252,7 +288,7 @@ fresh:  ## what a bare Debian 13 makes of it, in a root of its own (needs root a
 package-test: $(needs_build)  ## builds, checks, installs and removes all packages, in a place of its own
 	@BINARY='$(BINARY)' CARGO='$(CARGO)' tests/packages/run
 
-test-vm: deb  ## the .deb on whole machines with systemd, AppArmor and libvirtd: upgrades, power cuts, removal (needs root)
+test-vm: deb  ## the .deb on whole machines with systemd, AppArmor and libvirtd: upgrades, power cuts, removal; MACHINES='life-12' for Debian 12 (needs root)
 	@PACKAGE="$$(ls -t '$(packages)'/hookmux_*_amd64.deb | head -n 1)" VM_DIR='$(target_dir)/vm' tests/vm/run $(MACHINES)
 
 clean:  ## removes what was built
@@ -260,6 +296,6 @@ clean:  ## removes what was built
 	rm -rf relay/target cockpit/dist cockpit/node_modules tests/cockpit/node_modules
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do \
 		printf 'make %-16s %s\n' "$$name" "$$text"; \
 	done

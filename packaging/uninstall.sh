@@ -41,7 +41,7 @@ for unit in "$top"/lib/systemd/system/hookmux-*; do
     fi
     rm -f "$unit"
 done
-rm -rf "$top/share/doc/hookmux" "$top/share/hookmux/contrib" "$top/share/hookmux/python"
+rm -rf "$top/share/doc/hookmux" "$top/share/hookmux/contrib" "$top/share/hookmux/python" "$top/share/hookmux/selinux"
 rmdir "$top/share/hookmux" 2> /dev/null || :
 if [ -z "$root" ] && [ -d /run/systemd/system ]; then
     systemctl daemon-reload || :

@@ -315,6 +315,8 @@ provoked! {
     a_link_that_the_daemon_has_not_seen_is_no_hook: "unproven-link";
     apparmor_lets_libvirt_run_little: "apparmor-place" "apparmor-copy";
     selinux_knows_programs_by_their_place: "selinux-place";
+    labels_that_are_not_the_policys_are_told: "selinux-label";
+    daemons_that_selinux_confines_need_a_type_and_a_boolean: "selinux-domain" "selinux-boolean";
     scripts_that_would_not_run_are_told_and_mended:
         "not-executable" "dangling-link" "no-interpreter-line" "shell-text" "crlf"
         "interpreter-missing";
@@ -555,6 +557,122 @@ fn selinux_knows_programs_by_their_place() {
     place.fake("sys/fs/selinux/enforce", "0").is_clean();
     place.fake("sys/fs/selinux/enforce", "1");
     place.finds("selinux-place", "qemu", &["not in a place of system programs", "restorecon"]);
+}
+
+/// Gives a file a label, where this user and this file system can.
+fn label(path: &Path, context: &str) -> bool {
+    let set = "import os, sys; os.setxattr(sys.argv[1], 'security.selinux', sys.argv[2].encode())";
+    let output = output(Command::new("python3").args(["-c", set]).arg(path).arg(context));
+    let is_set = output.status.success();
+    if !is_set {
+        skip("labels can't be set here: that takes root, and a file system that keeps them");
+    }
+    is_set
+}
+
+impl Place {
+    /// SELinux enforces a policy in which the hooks and hookmux itself have the type of hook programs.
+    fn enforces_selinux(&self) -> &Place {
+        let pattern = |name: &str| self.host.path(name).display().to_string().replace('.', "\\.");
+        let contexts = format!(
+            "# comment\n/.* system_u:object_r:default_t:s0\n\
+             {}(/.*)?\tsystem_u:object_r:virt_etc_rw_t:s0\n\
+             {}(/.*)?\tsystem_u:object_r:virt_hook_t:s0\n\
+             {}/.* -d system_u:object_r:virt_etc_t:s0\n\
+             {}/.*\t--\tsystem_u:object_r:virt_hook_t:s0\n",
+            pattern("hooks"),
+            pattern("hooks"),
+            pattern("hooks"),
+            pattern("bin"),
+        );
+        let files = "etc/selinux/targeted/contexts/files";
+        self.fake(
+            "etc/selinux/config",
+            "SELINUX=enforcing\n# SELINUXTYPE=mls\nSELINUXTYPE=targeted\n",
+        );
+        self.fake(&format!("{files}/file_contexts"), &contexts);
+        self.fake("etc/selinux/targeted/contexts/customizable_types", "container_file_t\n");
+        self.fake("sys/fs/selinux/enforce", "1")
+    }
+}
+
+fn labels_that_are_not_the_policys_are_told() {
+    let place = Place::clean();
+    let program = place.host.path("bin/hookmux");
+    let script = place.host.hook("before_vm_start/10-x");
+    place.script("before_vm_start/10-x", "#!/bin/sh\n");
+    let right = "system_u:object_r:virt_hook_t:s0";
+    if !label(&program, right) || !label(&script, right) {
+        return;
+    }
+    place.enforces_selinux().has_not("selinux-label");
+    label(&script, "unconfined_u:object_r:admin_home_t:s0");
+    let words = ["before_vm_start/10-x", "admin_home_t", "virt_hook_t"];
+    let found = place.finds("selinux-label", &script, &words);
+    assert_eq!(found.words(), ["restorecon", "-v", script.to_str().unwrap()]);
+    // of such types an administrator is thought to know, and restorecon changes nothing
+    label(&script, "unconfined_u:object_r:container_file_t:s0");
+    place.has_not("selinux-label");
+    // as after `semanage fcontext -a`
+    let local = "etc/selinux/targeted/contexts/files/file_contexts.local";
+    let escaped = script.display().to_string().replace('.', "\\.");
+    place.fake(local, &format!("{escaped} system_u:object_r:bin_t:s0\n"));
+    label(&script, right);
+    place.finds("selinux-label", &script, &["virt_hook_t", "policy it is bin_t"]);
+    place.fake(local, &format!("{escaped} <<none>>\n")).has_not("selinux-label");
+    place.fake(local, "");
+
+    copy(&program, place.host.path("bin/new"));
+    fs::rename(place.host.path("bin/new"), &program).unwrap();
+    place.finds("selinux-label", &program, &["has no SELinux label", "virt_hook_t"]);
+    // what is mounted without labels, and a policy that can't be read, are no reason
+    place.fake("etc/selinux/config", "SELINUXTYPE=\n").has_not("selinux-label");
+    place.enforces_selinux().fake("sys/fs/selinux/enforce", "0").is_clean();
+}
+
+fn daemons_that_selinux_confines_need_a_type_and_a_boolean() {
+    let place = Place::clean();
+    let program = place.host.path("bin/hookmux");
+    if !label(&program, "system_u:object_r:bin_t:s0") {
+        return;
+    }
+    let runs_in = |domain: &str| {
+        place.fake("proc/77/attr/current", &format!("system_u:system_r:{domain}:s0\0"));
+    };
+    let boolean = "sys/fs/selinux/booleans/virt_hooks_unconfined";
+    let hook = "system_u:object_r:virt_hook_t:s0";
+    place.fake("sys/fs/selinux/enforce", "1").daemon("libvirtd", 10, 0);
+    runs_in("virtd_t");
+    place.has_not("selinux-domain");
+    for driver in DRIVERS {
+        if driver != "network" {
+            fs::remove_file(place.host.hook(driver)).unwrap();
+        }
+    }
+    for (daemon, driver, domain) in
+        [("virtnetworkd", "network", "virtnetworkd_t"), ("virtqemud", "qemu", "virtqemud_t")]
+    {
+        if driver == "qemu" {
+            fs::rename(place.host.hook("network"), place.host.hook("qemu")).unwrap();
+        }
+        place.daemon(daemon, 10, 0);
+        runs_in(domain);
+        label(&program, "system_u:object_r:bin_t:s0");
+        place.fake(boolean, "0 0");
+        let fix = ["semodule -i ", "restorecon -v ", "setsebool -P virt_hooks_unconfined on"];
+        place.finds("selinux-domain", driver, &[&[daemon, domain], fix.as_slice()].concat());
+        place.has_not("selinux-boolean");
+        // what is on already isn't proposed
+        place.fake(boolean, "1 1");
+        assert!(!place.finds("selinux-domain", driver, &fix[..2]).fix.contains("setsebool"));
+        // the type is right, so that the boolean is all that is missing
+        label(&program, hook);
+        place.has_not("selinux-domain").has_not("selinux-boolean");
+        place.fake(boolean, "0 0").has_not("selinux-domain");
+        let found = place.finds("selinux-boolean", Path::new("/").join(boolean), &[daemon, domain]);
+        assert_eq!(found.words(), ["setsebool", "-P", "virt_hooks_unconfined", "on"]);
+    }
+    place.fake("sys/fs/selinux/enforce", "0").has_not("selinux-boolean");
 }
 
 // --- scripts ------------------------------------------------------------------------------------

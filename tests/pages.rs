@@ -21,6 +21,12 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("sudo apt ", "there is no package: tests/packages/run installs, upgrades and removes it"),
     ("sudo dnf ", "the same"),
     ("sudo restorecon ", "there is no SELinux"),
+    ("sudo semodule ", "the same"),
+    ("sudo setsebool ", "the same"),
+    ("git tag ", "it would tag the checkout"),
+    ("ssh-keygen ", "tests/packages/run does it, with keys of its own"),
+    ("printf 'releases@hookmux ", "the same"),
+    ("minisign ", "the same"),
     ("sha256sum --check", "there is no tarball: tests/packages/run unpacks and installs it"),
     ("tar xf hookmux-", "the same"),
     ("cd hookmux-", "the same"),
@@ -383,8 +389,10 @@ pages! {
     records: "docs/records.md";
     registered_hooks: "docs/registered-hooks.md";
     registration_keys: "docs/registration-keys.md";
+    releasing: "docs/releasing.md";
     remote_hooks: "docs/remote-hooks.md";
     security: "SECURITY.md";
+    selinux: "docs/selinux.md";
     settings: "docs/settings.md";
     subscribing: "docs/subscribing.md";
     undo: "docs/undo.md";

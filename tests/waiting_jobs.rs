@@ -495,6 +495,29 @@ fn what_a_worker_of_an_older_version_put_aside_is_run() {
     assert_eq!(names(&host), [""; 0]);
 }
 
+/// Hooks would be shut in as their worker is: the mover's unit lets it do next to nothing.
+#[test]
+fn a_mover_that_is_shut_in_starts_no_worker() {
+    let host = Host::new();
+    host.script("bin/x", "log ran");
+    // no call has started a worker that might be late
+    put(&host, 1, &job(&host, 1, "web1", &[]));
+    let waiting = names(&host);
+    let mover = |wrapper: &[&str]| {
+        let (program, before) = wrapper.split_first().unwrap();
+        let mut command = Command::new(program);
+        command.args(before).arg(binary_under_test()).arg("--hooks-dir").arg(host.hooks());
+        command.args(["prune", "--linger"]).stdin(Stdio::null()).stdout(Stdio::null());
+        assert!(command.status().unwrap().success());
+    };
+    mover(&["setpriv", "--no-new-privs"]);
+    assert_eq!(host.log(), [""; 0]);
+    assert_eq!(names(&host), waiting, "it waits for a worker that isn't shut in");
+    mover(&["setpriv"]);
+    until("the job has run", || host.log() == ["ran"]);
+    until("the queue is empty", || names(&host).is_empty());
+}
+
 #[test]
 fn odd_files_in_the_place_of_the_queues_own_are_survived() {
     let host = Host::new();

@@ -20,6 +20,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use nix::sys::prctl::get_no_new_privs;
 use serde::Serialize;
 
 use crate::config::Settings;
@@ -428,12 +429,31 @@ fn remove_started(settings: &Settings, is_meant: impl Fn(&str) -> bool) {
 /// The process could not be started. The jobs wait for the next call that queues one, or for the next
 /// start of the daemon.
 pub(crate) fn start_worker(hooks_dir: &Path, state_dir: &Dir) -> io::Result<()> {
-    let is_the_units = state_dir.unchecked_path() == Path::new(UNIT_STATE_DIR)
-        && hooks_dir == Path::new(UNIT_HOOKS_DIR);
-    if is_the_units && Path::new(PATH_UNIT).exists() {
-        return Queue::new(state_dir).request_worker();
+    match is_the_units(hooks_dir, state_dir) {
+        true => Queue::new(state_dir).request_worker(),
+        false => background::start(hooks_dir, internal::START_WORKER),
     }
-    background::start(hooks_dir, internal::START_WORKER)
+}
+
+/// Lets a worker be started for jobs that wait, by a process that must run no hook itself: in a sandbox such as that of
+/// `hookmux-prune.service`, hooks would be shut in too. There only systemd's path unit starts one.
+///
+/// # Errors
+/// As `start_worker`.
+pub(crate) fn start_worker_outside(hooks_dir: &Path, state_dir: &Dir) -> io::Result<()> {
+    // each sandbox of systemd's that restricts more than files has it; where it can't be asked for, there is none
+    let is_shut_in = get_no_new_privs().unwrap_or(false);
+    match is_shut_in && !is_the_units(hooks_dir, state_dir) {
+        true => Ok(()),
+        false => start_worker(hooks_dir, state_dir),
+    }
+}
+
+/// Tells whether systemd's path unit starts the worker.
+fn is_the_units(hooks_dir: &Path, state_dir: &Dir) -> bool {
+    state_dir.unchecked_path() == Path::new(UNIT_STATE_DIR)
+        && hooks_dir == Path::new(UNIT_HOOKS_DIR)
+        && Path::new(PATH_UNIT).exists()
 }
 
 impl Queue {

@@ -153,6 +153,8 @@ pub(crate) fn hold(runtime_dir: &Dir) -> io::Result<Option<FileLock>> {
 /// The runtime directory can't be used.
 pub(crate) fn linger(settings: &Settings, host: &dyn Fn() -> HostFacts) -> io::Result<MoverResult> {
     let mover = Mover::new(settings, host);
+    // the timer comes before the first call, too
+    mover.spool.make()?;
     let mut sum = MoverResult::default();
     let mut rounds = 0;
     loop {

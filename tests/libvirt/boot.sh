@@ -30,12 +30,15 @@ group = "root"
 security_driver = "none"
 namespaces = []
 END
-cat >"$base/etc/libvirtd.conf" <<END
-host_uuid = "$(cat /proc/sys/kernel/random/uuid)"
+uuid=$(cat /proc/sys/kernel/random/uuid)
+for daemon in libvirtd virtqemud virtnetworkd virtlxcd; do
+    cat >"$base/etc/$daemon.conf" <<END
+host_uuid = "$uuid"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
-log_outputs = "3:file:/var/log/libvirt/libvirtd.log"
+log_outputs = "3:file:/var/log/libvirt/$daemon.log"
 END
+done
 
 mkdir -p /etc/libvirt /var/log/libvirt /var/cache/libvirt
 mount --bind "$base/etc" /etc/libvirt

@@ -21,7 +21,6 @@ const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
 /// No single command of a test may take longer; a hung libvirt is a failure, not a hung test.
 const PATIENCE: &str = "60";
 const NEEDED: &[&str] = &[
-    "libvirtd",
     "virtlogd",
     "virsh",
     "qemu-system-x86_64",
@@ -32,6 +31,20 @@ const NEEDED: &[&str] = &[
     "setsid",
     "python3",
 ];
+
+/// The daemons of a host, in the order in which they are started. `LIBVIRT_DAEMONS=modular` has one for each
+/// driver, as Fedora has; Debian builds none of these.
+pub fn daemons() -> &'static [&'static str] {
+    match std::env::var("LIBVIRT_DAEMONS").is_ok_and(|kind| kind == "modular") {
+        true => &["virtnetworkd", "virtqemud", "virtlxcd"],
+        false => &["libvirtd"],
+    }
+}
+
+/// Whether each driver has a daemon of its own.
+pub fn is_modular() -> bool {
+    daemons().len() > 1
+}
 
 pub struct Host {
     directory: TempDir,
@@ -151,13 +164,37 @@ impl Host {
     pub fn start_daemon(&self) {
         self.sh("pidof virtlogd >/dev/null || virtlogd -d").ok();
         // libvirtd's AppArmor profile, where there is one, lets it execute nothing in /run.
-        self.sh("echo 'exec unconfined' 2>/dev/null >/proc/self/attr/exec; exec libvirtd -d").ok();
-        wait_for("libvirtd to answer", || self.virsh(&["uri"]).code == Some(0));
+        for daemon in daemons() {
+            self.start(daemon);
+        }
+    }
+
+    /// Starts one of the daemons.
+    pub fn start(&self, daemon: &str) {
+        self.sh(&format!(
+            "echo 'exec unconfined' 2>/dev/null >/proc/self/attr/exec; exec {daemon} -d"
+        ))
+        .ok();
+        let uri = match daemon {
+            "virtlxcd" => "lxc:///system",
+            "virtnetworkd" => "network:///system",
+            _ => "qemu:///system",
+        };
+        wait_for(daemon, || self.run(&["virsh", "--connect", uri, "uri"]).code == Some(0));
     }
 
     pub fn stop_daemon(&self) {
-        self.sh("p=$(cat /run/libvirtd.pid); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done")
-            .ok();
+        for daemon in daemons().iter().rev() {
+            self.stop(daemon);
+        }
+    }
+
+    /// Stops one of the daemons, and waits for its end.
+    pub fn stop(&self, daemon: &str) {
+        self.sh(&format!(
+            "p=$(cat /run/{daemon}.pid); kill $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done"
+        ))
+        .ok();
     }
 
     /// Guests live on meanwhile; libvirt calls `reconnect` for each.
@@ -167,16 +204,22 @@ impl Host {
     }
 
     pub fn reload_daemon(&self) {
-        self.sh("kill -HUP $(cat /run/libvirtd.pid)").ok();
+        for daemon in daemons() {
+            self.sh(&format!("kill -HUP $(cat /run/{daemon}.pid)")).ok();
+        }
     }
 
-    /// What libvirtd has to complain about: there go the failures that it ignores.
+    /// What the daemons have to complain about: there go the failures that they ignore.
     pub fn daemon_log(&self) -> String {
-        fs::read_to_string(self.path("/var/log/libvirt/libvirtd.log")).unwrap_or_default()
+        let log = |daemon: &&str| {
+            let path = self.path(&format!("/var/log/libvirt/{daemon}.log"));
+            fs::read_to_string(path).unwrap_or_default()
+        };
+        daemons().iter().map(log).collect()
     }
 
     pub fn libvirt_at_least(&self, major: u32, minor: u32) -> bool {
-        let version = self.run(&["libvirtd", "--version"]).ok();
+        let version = self.run(&[daemons()[0], "--version"]).ok();
         let mut numbers = version.rsplit(' ').next().unwrap().split('.').map(|n| n.trim().parse());
         let mut next = || numbers.next().unwrap().unwrap();
         (next(), next()) >= (major, minor)
@@ -184,7 +227,8 @@ impl Host {
 
     /// Where a neighbour reaches this host's libvirt.
     pub fn address(&self) -> String {
-        format!("qemu+unix:///system?socket={}/run/libvirt-sock", self.directory.path().display())
+        let socket = if is_modular() { "virtqemud-sock" } else { "libvirt-sock" };
+        format!("qemu+unix:///system?socket={}/run/{socket}", self.directory.path().display())
     }
 
     // --- files ----------------------------------------------------------------------------------
@@ -290,7 +334,8 @@ pub fn binary_under_test() -> PathBuf {
 
 fn complain_about_what_is_missing() {
     let found = |program: &&&str| PATH.split(':').any(|d| Path::new(d).join(program).exists());
-    let missing: Vec<_> = NEEDED.iter().filter(|program| !found(program)).collect();
+    let missing: Vec<_> =
+        NEEDED.iter().chain(daemons()).filter(|program| !found(program)).collect();
     assert!(
         missing.is_empty(),
         "the libvirt tests miss {missing:?}: `make test` installs what they need \

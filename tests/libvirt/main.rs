@@ -34,6 +34,7 @@ mod live;
 mod lxc;
 mod managed_save;
 mod migration;
+mod modular;
 mod names;
 mod network;
 mod opennebula;

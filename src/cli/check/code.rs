@@ -71,6 +71,9 @@ codes! {
     ApparmorPlace "apparmor-place" Error,
     ApparmorCopy "apparmor-copy" Warning,
     SelinuxPlace "selinux-place" Warning,
+    SelinuxLabel "selinux-label" Warning,
+    SelinuxDomain "selinux-domain" Error,
+    SelinuxBoolean "selinux-boolean" Error,
     // scripts
     NotExecutable "not-executable" Warning,
     DanglingLink "dangling-link" Error,

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Code, Findings, Fix, words};
+use super::selinux;
 use super::survey::Survey;
 use crate::cli::install::installed::Installed;
 use crate::machine::files;
@@ -42,9 +43,12 @@ fn binary_place(end: &Path, hooks_dir: &Path) -> BinaryPlace {
 
 pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
     let profile = apparmor_profile(survey.root);
-    let is_enforcing = is_selinux_enforcing(survey.root);
+    let is_enforcing = selinux::is_enforcing(survey.root);
     if profile.is_none() && !is_enforcing {
         return;
+    }
+    if is_enforcing {
+        selinux::examine(survey, findings);
     }
     let hooks_dir = fs::canonicalize(&survey.settings.hooks_dir)
         .unwrap_or_else(|_| survey.settings.hooks_dir.clone());
@@ -55,7 +59,7 @@ pub(super) fn examine(survey: &Survey<'_>, findings: &mut Findings) {
             apparmor(profile, binary_place, link, &end, findings);
         }
         if is_enforcing {
-            selinux(binary_place, link, &end, findings);
+            place_by_selinux(binary_place, link, &end, findings);
         }
     }
 }
@@ -96,7 +100,7 @@ fn apparmor(
     findings.add(code, link, words, Fix::all(&move_there(link, end)));
 }
 
-fn selinux(binary_place: BinaryPlace, link: &Path, end: &Path, findings: &mut Findings) {
+fn place_by_selinux(binary_place: BinaryPlace, link: &Path, end: &Path, findings: &mut Findings) {
     if binary_place == BinaryPlace::ProgramDirectory {
         return;
     }
@@ -125,11 +129,6 @@ fn enforced(profiles: &str) -> Option<String> {
         let base = PathBuf::from(name).file_name()?.to_str()?.to_owned();
         PROFILES.contains(&base.as_str()).then(|| name.to_owned())
     })
-}
-
-fn is_selinux_enforcing(root: &Path) -> bool {
-    let text = files::read_kernel_text(&root.join("sys/fs/selinux/enforce"));
-    text.is_ok_and(|text| text.trim() == "1")
 }
 
 #[cfg(test)]

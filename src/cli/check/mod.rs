@@ -27,6 +27,7 @@ mod records;
 mod registrations;
 mod report;
 mod scripts;
+mod selinux;
 mod survey;
 mod trust;
 mod unreadable;

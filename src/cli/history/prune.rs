@@ -28,7 +28,7 @@ pub(crate) fn run(
         // start a worker for jobs that wait because their worker died
         let queue = Queue::new(&settings.state_dir);
         if !queue.is_empty() && !worker::is_at_work(&queue) {
-            let _ = queue::start_worker(&settings.hooks_dir, &settings.state_dir);
+            let _ = queue::start_worker_outside(&settings.hooks_dir, &settings.state_dir);
         }
         mover::linger(settings, &|| outbox::host_facts(place, &loaded, false))
     } else if arguments.dry_run {

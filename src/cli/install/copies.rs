@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::libvirt::driver::DEFAULT_HOOKS_DIR;
 use crate::libvirt::{Driver, program};
 use crate::machine::files::{self, Rights};
-use crate::machine::own_binary;
+use crate::machine::{own_binary, sys};
 
 /// The file at the path of a driver's copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,9 +81,21 @@ pub(crate) fn appended_bytes(copy: &Path) -> Option<u64> {
 /// Those of its directory; nothing was changed then.
 pub(crate) fn make(driver: Driver) -> io::Result<()> {
     let (source, _) = files::open_regular(Path::new(program::PROGRAM_PATH))?;
-    put(source, &program::copy_of(driver), |file| {
+    let copy = program::copy_of(driver);
+    put(source, &copy, |file| {
+        keep_label(&copy, file);
         file.set_permissions(Permissions::from_mode(0o755))
     })
+}
+
+/// Gives a new copy the SELinux context of the one that it replaces. A new file would have that of its directory, and a
+/// daemon that SELinux confines could not run it until somebody says `restorecon`.
+fn keep_label(old: &Path, new: &File) {
+    let is_ours = !old.is_symlink() && own_binary::is_hookmux(old);
+    if let Some(context) = sys::selinux_context(old).ok().flatten().filter(|_| is_ours) {
+        // `check` tells where this can't be done
+        let _ = sys::set_selinux_context(new, &context);
+    }
 }
 
 /// Copies a script to a second path, with its owner, mode and time, by rename: a file there is replaced

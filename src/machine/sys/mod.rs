@@ -4,6 +4,7 @@
 mod become_user;
 mod drain;
 mod fault;
+mod label;
 mod local_time;
 mod signals;
 mod spawn;
@@ -22,6 +23,7 @@ pub(crate) use fault::{
     EndCause, RollbackHandle, add_rollback, end_call, install_fault_handlers, mark_rolled_back,
     prepare_take_over, process_ended, set_final_status,
 };
+pub(crate) use label::{selinux_context, set_selinux_context};
 pub(crate) use local_time::{LocalTime, local_time, unix_seconds_of};
 pub(crate) use signals::is_pending;
 pub use signals::{block_at_start, restore_inherited};

@@ -1,0 +1,2 @@
+#!/bin/sh
+hookmux install > .said 2>&1
