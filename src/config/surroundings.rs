@@ -53,7 +53,7 @@ impl Surroundings {
     }
 
     pub fn daemon(&self) -> String {
-        self.daemon.get_or_init(|| proc::name(nix::unistd::getppid().as_raw())).clone()
+        self.daemon.get_or_init(|| proc::name_of_parent().to_owned()).clone()
     }
 
     pub fn is_root(&self) -> bool {

@@ -1,11 +1,18 @@
 //! The id of the present boot of the host.
 
-use std::fs;
+use std::sync::OnceLock;
+
+use crate::machine::files;
 
 /// Returns the kernel's id of this boot; an empty string where it has none.
 pub fn id() -> String {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    id.trim_end().to_owned()
+    // it outlives every process
+    static ID: OnceLock<String> = OnceLock::new();
+    let read = || {
+        let id = files::read_proc("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        String::from_utf8(id).unwrap_or_default().trim_end().to_owned()
+    };
+    ID.get_or_init(read).clone()
 }
 
 /// Tells whether an id is known to be that of another boot. An unknown boot may be this one.

@@ -1,21 +1,43 @@
 //! Files: replaced as a whole or not at all, and read only where they are of the kind that is expected.
 
 use std::ffi::{CStr, OsStr};
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nix::fcntl::{AT_FDCWD, FcntlArg, SealFlag, fcntl};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, FcntlArg, OFlag, SealFlag, fcntl, openat};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::stat::{Mode, UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 use sha2::{Digest, Sha256};
 
+use crate::machine::sys;
+
 /// The largest file of `/proc` or `/sys` that is read.
 const MAX_KERNEL_BYTES: u64 = 16 << 20;
+/// How many bytes of such a file are read at a time: most are shorter.
+const KERNEL_PART_BYTES: usize = 1024;
+/// What only its owner can use.
+const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+
+/// Opens a file; executed programs don't inherit it. By way of openat(2): for open(2) musl makes a second system
+/// call.
+///
+/// # Errors
+/// As of `open(2)`.
+fn open(path: &Path, flags: OFlag, mode: Mode) -> io::Result<File> {
+    loop {
+        match openat(AT_FDCWD, path, flags | OFlag::O_CLOEXEC, mode) {
+            Err(Errno::EINTR) => {}
+            opened => return Ok(File::from(opened?)),
+        }
+    }
+}
 
 /// Makes a directory that only its owner can use. The parent must exist.
 ///
@@ -55,7 +77,7 @@ pub(crate) fn traversable_directory(path: &Path) -> io::Result<()> {
 /// # Errors
 /// As of `open(2)`.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    open(path, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, PRIVATE)
 }
 
 /// Replaces a file by rename: readers see the old file or the new one. Without fsync(2): no file is lost
@@ -194,17 +216,43 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
 /// # Errors
 /// As [`open_regular`].
 pub(crate) fn open_known_regular(path: &Path) -> io::Result<(File, Metadata)> {
-    open_with_flags(path, 0)
+    open_with_flags(path, OFlag::empty())
 }
 
-fn open_with_flags(path: &Path, flags: i32) -> io::Result<(File, Metadata)> {
-    let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+fn open_with_flags(path: &Path, flags: OFlag) -> io::Result<(File, Metadata)> {
+    let flags = flags | OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = open(path, flags, Mode::empty())?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(not_regular());
     }
     Ok((file, metadata))
+}
+
+/// Opens a file of `/proc` for reading.
+///
+/// # Errors
+/// As of `open(2)`.
+pub(crate) fn open_proc(path: impl AsRef<Path>) -> io::Result<File> {
+    open(path.as_ref(), OFlag::O_RDONLY, Mode::empty())
+}
+
+/// Reads a file of `/proc` that the kernel makes for us, in fewer system calls than other files need: its size isn't
+/// known before.
+///
+/// # Errors
+/// As of `open(2)` and `read(2)`.
+pub(crate) fn read_proc(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+    let file = open_proc(path)?;
+    let mut bytes = Vec::new();
+    loop {
+        bytes.reserve(KERNEL_PART_BYTES);
+        match sys::read_into_room(file.as_fd(), &mut bytes) {
+            Ok(0) => return Ok(bytes),
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Ok(_) | Err(_) => {}
+        }
+    }
 }
 
 /// Reads a text file of `/proc` or `/sys`. The kernel reports size 0 for these files.
@@ -270,7 +318,7 @@ pub(crate) fn read_own(path: &Path, limit: u64, user: u32) -> io::Result<Vec<u8>
 /// # Errors
 /// As [`read_own`].
 pub(crate) fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
-    let (file, metadata) = match open_with_flags(path, libc::O_NOFOLLOW) {
+    let (file, metadata) = match open_with_flags(path, OFlag::O_NOFOLLOW) {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             return Err(invalid("it is a link"));
         }
@@ -285,7 +333,7 @@ pub(crate) fn open_own(path: &Path, user: u32) -> io::Result<(File, Metadata)> {
 /// # Errors
 /// As [`read_own`].
 pub(crate) fn append_own(path: &Path, user: u32) -> io::Result<File> {
-    write_own(OpenOptions::new().create(true).append(true).mode(0o600), path, user)
+    write_own(OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_APPEND, path, user)
 }
 
 /// Opens such a file for reading and writing. It must exist.
@@ -293,12 +341,12 @@ pub(crate) fn append_own(path: &Path, user: u32) -> io::Result<File> {
 /// # Errors
 /// As [`read_own`].
 pub(crate) fn update_own(path: &Path, user: u32) -> io::Result<File> {
-    write_own(OpenOptions::new().read(true).write(true), path, user)
+    write_own(OFlag::O_RDWR, path, user)
 }
 
-fn write_own(options: &mut OpenOptions, path: &Path, user: u32) -> io::Result<File> {
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = match options.open(path) {
+fn write_own(flags: OFlag, path: &Path, user: u32) -> io::Result<File> {
+    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = match open(path, flags, PRIVATE) {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             return Err(invalid("it is a link"));
         }

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use crate::machine::clock;
+use crate::machine::{clock, sys};
 
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -12,8 +12,9 @@ const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 pub(crate) fn new() -> String {
     let time = clock::unix_time();
     let mut random = [0u8; 10];
-    let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random));
-    if read.is_err() {
+    let is_read = sys::fill_with_random(&mut random)
+        || File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut random)).is_ok();
+    if !is_read {
         // still unique on this host: process id and nanoseconds
         random[..4].copy_from_slice(&std::process::id().to_be_bytes());
         random[4..8].copy_from_slice(&time.subsec_nanos().to_be_bytes());

@@ -54,7 +54,6 @@ pub(crate) fn wait<T>(work: impl FnOnce() -> T) -> T {
 }
 
 fn watch() -> ! {
-    sys::lower_oom_score();
     let hard_limit = sys::processor_limit().map(|limit| limit.saturating_sub(LIMIT_MARGIN));
     let mut watched = WatchState::default();
     loop {

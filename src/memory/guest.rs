@@ -14,7 +14,7 @@ use crate::libvirt::Driver;
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{boot, clock, files};
 use crate::process::exit_status::OWN_ERROR;
-use crate::state::{Dir, DirRefusal};
+use crate::state::{Dir, DirPresence, DirRefusal};
 
 mod stored;
 mod unreadable;
@@ -174,7 +174,11 @@ impl Guest {
     /// Returns the pending state for this guest, and all files that can't be read and may have it.
     fn find_pending(&self) -> (Option<Pending>, Vec<UnreadableMemory>) {
         let mut unreadable = Vec::new();
+        let is_none = matches!(self.pending.judge(), Ok(DirPresence::Missing));
         let mut look = |name: &str| {
+            if is_none {
+                return None;
+            }
             read::<Pending>(&self.pending, name).unwrap_or_else(|one| {
                 unreadable.push(one);
                 None
@@ -268,6 +272,10 @@ impl Guest {
     /// Removes pending state that no `prepare` took. A file that can't be read stays until its time is
     /// over.
     pub fn forget_pending(&self) {
+        // most often nothing is pending, and one look tells that
+        if matches!(self.pending.judge(), Ok(DirPresence::Missing)) {
+            return;
+        }
         for name in [&self.pending_by_name, &self.state_name()] {
             match read::<Pending>(&self.pending, name) {
                 Ok(None) => {}
@@ -279,21 +287,21 @@ impl Guest {
         let _ = self.pending.remove_empty();
     }
 
-    /// Keeps the document of `started` or `reconnect`.
+    /// Keeps the document of `started` or `reconnect`. Returns the origin of the guest.
     ///
     /// # Errors
     /// It could not be written; then an older document is removed, as it may be of another start. Or a
     /// newer version wrote the guest's state, without which the document isn't used.
-    pub fn keep_document(&self, document: &[u8]) -> io::Result<()> {
+    pub fn keep_document(&self, document: &[u8]) -> io::Result<Origin> {
         let name = self.document_name();
         write(&self.guests, &name, document).inspect_err(|_| remove(&self.guests, &name))?;
         match self.state() {
-            Ok(Some(_)) => Ok(()),
-            Ok(None) => self.keep_origin(Origin::Unknown),
+            Ok(Some(state)) => Ok(state.origin),
+            Ok(None) => self.keep_origin(Origin::Unknown).map(|()| Origin::Unknown),
             Err(unreadable) if is_newer(&self.guests, &self.state_name()) => {
                 Err(io::Error::other(format!("{}: {}", unreadable.path.display(), unreadable.why)))
             }
-            Err(_) => self.keep_origin(Origin::Unknown),
+            Err(_) => self.keep_origin(Origin::Unknown).map(|()| Origin::Unknown),
         }
     }
 

@@ -44,16 +44,18 @@ pub(crate) fn before_hooks(
         Operation::Restore => return Remembered::of(Origin::Restore),
         _ => guest.forget_pending(),
     }
+    let mut origin = None;
     if matches!(call.operation(), Operation::Started | Operation::Reconnect) {
-        let kept = document.bytes().map(|bytes| guest.keep_document(bytes));
-        if let Some(Err(error)) = kept {
-            warnings.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing"));
+        match document.bytes().map(|bytes| guest.keep_document(bytes)) {
+            None => {}
+            Some(Ok(kept)) => origin = Some(kept),
+            Some(Err(error)) => warnings.push(format!("the document of the running guest can't be kept: {error}; HOOKMUX_STARTED_XML will be missing")),
         }
     }
     if call.operation() == Operation::Started && call.driver == Driver::Qemu {
         warnings.extend(saves::release(&settings.save_dir, call.object()).err());
     }
-    Remembered::of(guest.origin())
+    Remembered::of(origin.unwrap_or_else(|| guest.origin()))
 }
 
 /// Writes the remembered state once the call has succeeded.

@@ -17,7 +17,8 @@ use super::capture::Stream;
 use super::job::{FinishedJob, Job, Leftover, ProcessOutcome};
 use super::members;
 use super::running_job::{KILL_TIMEOUT, POLL_INTERVAL, RunningJob, TERMINATE_TIMEOUT};
-use crate::machine::{proc, sys, watchdog};
+use crate::machine::proc::{self, ChildList};
+use crate::machine::{sys, watchdog};
 
 /// A progress report on a running job.
 pub(crate) enum Progress<'a> {
@@ -61,6 +62,8 @@ pub(crate) enum Next {
 pub(crate) struct Supervisor {
     signals: SignalFd,
     null: File,
+    /// Our children; `None` before they are asked for, and where the kernel doesn't tell.
+    children: Option<ChildList>,
     own_pid: i32,
     is_terminated: bool,
     /// Whether termination signals no longer end jobs: rollbacks have to finish.
@@ -88,11 +91,16 @@ impl Supervisor {
         let signals = SignalFd::with_flags(&taken, flags)?;
         // Linux before 3.4 can't do this; orphans then go to init, and are left alone
         let _ = prctl::set_child_subreaper(true);
+        // a call without hooks is over at once, and doesn't pay for this
+        if watchdog::is_active() {
+            sys::lower_oom_score();
+        }
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let own_pid = nix::unistd::getpid().as_raw();
         Ok(Supervisor {
             signals,
             null,
+            children: None,
             own_pid,
             is_terminated: false,
             ignores_termination: false,
@@ -287,8 +295,11 @@ impl Supervisor {
 
     /// Tells whether this process has become the parent of an orphan that isn't known yet. Orphans that
     /// have ended are reaped on the way.
-    fn has_new_children(&self, job: i32, others: &[i32]) -> bool {
-        let Some(children) = proc::children(self.own_pid) else { return true };
+    fn has_new_children(&mut self, job: i32, others: &[i32]) -> bool {
+        if self.children.is_none() {
+            self.children = ChildList::open(self.own_pid).ok();
+        }
+        let Some(children) = self.children.as_ref().and_then(ChildList::read) else { return true };
         let is_known =
             |pid: &i32| *pid == job || others.contains(pid) || self.leftovers.contains(pid);
         children.into_iter().filter(|pid| !is_known(pid)).any(|pid| !sys::reap(pid))

@@ -277,9 +277,15 @@ pub struct Record {
     pub body: RecordBody,
 }
 
+/// The size of a record without its documents and output, in bytes: mostly it is less.
+const ENCODED_BYTES: usize = 4096;
+
 impl Record {
     pub fn encode(&self) -> serde_json::Result<Vec<u8>> {
-        let mut bytes = serde_json::to_vec(&self.head)?;
+        // with room for all, as documents are most of it: otherwise it is copied again and again while it grows
+        let document = self.body.document.as_ref().map_or(0, |document| document.0.len());
+        let mut bytes = Vec::with_capacity(ENCODED_BYTES + document + document / 8);
+        serde_json::to_writer(&mut bytes, &self.head)?;
         bytes.push(b'\n');
         serde_json::to_writer(&mut bytes, &self.body)?;
         bytes.push(b'\n');

@@ -191,10 +191,12 @@ impl Environment {
         self.variables
             .iter()
             .map(|(name, value)| {
-                let mut variable = name.as_bytes().to_vec();
+                // with room for `=` and the NUL byte: nothing is copied twice
+                let mut variable = Vec::with_capacity(name.len() + value.len() + 2);
+                variable.extend_from_slice(name.as_bytes());
                 variable.push(b'=');
                 variable.extend_from_slice(value.as_bytes());
-                c_string(&variable)
+                CString::new(variable).unwrap_or_else(|error| c_string(&error.into_vec()))
             })
             .collect()
     }

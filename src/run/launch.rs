@@ -64,7 +64,7 @@ pub(crate) struct Launcher<'a> {
     pub started: Option<PathBuf>,
     /// The nesting depth of the call.
     depth: u32,
-    /// The environment that all hooks get, except for adopted scripts; without hookmux's own variables.
+    /// The environment that all hooks get, except for adopted scripts; with hookmux's own variables.
     base: Environment,
     /// hookmux's own variables, which all hooks get.
     own: Environment,
@@ -94,6 +94,10 @@ impl<'a> Launcher<'a> {
             python_modules: None,
         };
         launcher.own = launcher.make_own();
+        launcher.base.extend(&launcher.own);
+        if let Some(uuid) = &occasion.execution.uuid {
+            launcher.base.set("vmId", uuid);
+        }
         (launcher, error)
     }
 
@@ -156,10 +160,6 @@ impl<'a> Launcher<'a> {
             return Ok(Launch { job, own_file });
         }
         let mut environment = self.base.clone();
-        environment.extend(&self.own);
-        if let Some(uuid) = &self.occasion.execution.uuid {
-            environment.set("vmId", uuid);
-        }
         if let Some(identity) = &job.privileges.identity {
             add_user(&mut environment, identity);
         }

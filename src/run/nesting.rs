@@ -42,9 +42,8 @@ impl Nesting {
         if std::env::var_os("HOOKMUX_EXECUTION").is_some() {
             search.take(call, OuterCall::of(&|name| std::env::var_os(name)));
         }
-        let parent = nix::unistd::getppid().as_raw();
-        if !DAEMONS.contains(&proc::name(parent).as_str()) {
-            search.look_at_ancestors(call, parent);
+        if !DAEMONS.contains(&proc::name_of_parent()) {
+            search.look_at_ancestors(call, nix::unistd::getppid().as_raw());
         }
         search.result(call)
     }

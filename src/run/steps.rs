@@ -41,6 +41,8 @@ pub(crate) struct StepRunner<'a> {
     pub has_queued: bool,
     /// What is entered of hooks that can be undone; `None` where nothing is.
     ledger: Option<&'a mut CallLedger>,
+    /// Looks at each hook's file before it runs, and at each directory once in a call.
+    trust: Trust,
 }
 
 /// A step that was run, or failed before.
@@ -114,7 +116,8 @@ impl StepRunner<'_> {
         launcher: Launcher<'a>,
         ledger: Option<&'a mut CallLedger>,
     ) -> StepRunner<'a> {
-        StepRunner { launcher, failed_rollbacks: Vec::new(), has_queued: false, ledger }
+        let trust = Trust::new(launcher.occasion.surroundings.user);
+        StepRunner { launcher, failed_rollbacks: Vec::new(), has_queued: false, ledger, trust }
     }
 
     /// Runs the steps, and the rollbacks if a gate fails. Returns the runs of all steps that apply to the
@@ -275,8 +278,8 @@ impl StepRunner<'_> {
 
     /// Checks whether a step may start: its trust and its check. A detached hook is queued here.
     fn admit(&mut self, mut step: Step, number: usize, ends: Instant) -> Preparation<AdmittedStep> {
-        let mut trust = Trust::new(self.launcher.occasion.surroundings.user);
-        if let Some(warning) = step.check_trust(&mut trust, self.launcher.occasion.settings.trust) {
+        let policy = self.launcher.occasion.settings.trust;
+        if let Some(warning) = step.check_trust(&mut self.trust, policy) {
             self.notify(&Notice::Warning { label: &step.hook.label, words: &warning });
         }
         if let Decision::Fails { status, why, .. } = &step.decision {

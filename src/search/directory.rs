@@ -106,6 +106,10 @@ fn is_trusted_entry(path: &Path) -> bool {
 /// unknown.
 pub(crate) fn names(path: &Path) -> Result<Option<Vec<OsString>>, UnreadablePath> {
     let unreadable = |error| UnreadablePath { path: path.to_path_buf(), error };
+    // most often there is none, and this one look tells that: a dangling link is there
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
     match files::read_dir(path) {
         Ok(list) => list
             .map(|entry| entry.map(|entry| entry.file_name()))

@@ -105,6 +105,14 @@ pub(crate) fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Re
     }
 }
 
+/// Fills a buffer with random bytes; returns `false` where the kernel has none yet, or can't give them without a file.
+pub(crate) fn fill_with_random(buffer: &mut [u8]) -> bool {
+    // SAFETY: the kernel writes into the buffer only.
+    let got =
+        unsafe { libc::getrandom(buffer.as_mut_ptr().cast(), buffer.len(), libc::GRND_NONBLOCK) };
+    usize::try_from(got).is_ok_and(|got| got == buffer.len())
+}
+
 /// Sends a signal to a process by its pid. Never to a group: ours is libvirtd's.
 ///
 /// # Errors

@@ -42,15 +42,15 @@ pub(crate) fn spawn(
         streams: streams.map(|stream| stream.as_raw_fd()),
         limits: &limits,
         privileges,
-        handled: changed_signals(),
+        ignored: ignored_signals(),
         failed: Cell::new(None),
     };
     let mut stack = MaybeUninit::<[u8; STACK_BYTES]>::uninit();
     // SAFETY: with CLONE_VFORK this thread stands still until the child has executed its program
     // or ended, so that all that the child reads, its stack too, is there for as long as it needs
     // it. The child allocates nothing, takes no lock, and makes plain system calls. All signals but
-    // faults are blocked in it until its exec, and their handlers are reset: none of ours runs in
-    // our memory. The stack grows down from an address that is a multiple of 16.
+    // faults are blocked in it until its exec, and the handlers of these do nothing in a child but end
+    // it. The stack grows down from an address that is a multiple of 16.
     let pid = unsafe {
         let top = stack.as_mut_ptr().cast::<u8>().add(STACK_BYTES);
         let top = top.sub(top as usize % 16);
@@ -109,23 +109,24 @@ fn restore_mask(before: u64) {
     }
 }
 
-/// Returns the signals that this process ignores or handles, one bit each. An exec resets handlers by itself,
-/// but until then a handler of ours would run in the child. Looked up once: nothing changes them later.
-fn changed_signals() -> u64 {
-    static CHANGED: OnceLock<u64> = OnceLock::new();
-    *CHANGED.get_or_init(|| {
+/// Returns the signals that this process ignores, one bit each: an exec leaves these as they are. It resets handlers by
+/// itself; until then ours, which are for faults only, know a child and end it. Looked up once: nothing changes them
+/// later.
+fn ignored_signals() -> u64 {
+    static IGNORED: OnceLock<u64> = OnceLock::new();
+    *IGNORED.get_or_init(|| {
         (1..=64)
-            .filter(|signal| is_changed(*signal))
+            .filter(|signal| is_ignored(*signal))
             .fold(0, |set, signal| set | (1 << (signal - 1)))
     })
 }
 
-fn is_changed(signal: c_int) -> bool {
+fn is_ignored(signal: c_int) -> bool {
     // SAFETY: asking for a disposition changes none; the structure is plain data.
     unsafe {
         let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
         libc::sigaction(signal, ptr::null(), &raw mut action) == 0
-            && action.sa_sigaction != libc::SIG_DFL
+            && action.sa_sigaction == libc::SIG_IGN
     }
 }
 
@@ -153,7 +154,7 @@ struct Child<'a> {
     limits: &'a [(c_int, libc::rlimit)],
     privileges: &'a Privileges,
     /// The signals that need their default action back, one bit each.
-    handled: u64,
+    ignored: u64,
     /// The step that failed, and `errno`: the child writes it, in our memory.
     failed: Cell<Option<SpawnFailure>>,
 }
@@ -176,7 +177,7 @@ impl Child<'_> {
         unsafe {
             let mut default: libc::sigaction = MaybeUninit::zeroed().assume_init();
             default.sa_sigaction = libc::SIG_DFL;
-            for signal in (1..=64).filter(|signal| (self.handled >> (signal - 1)) & 1 == 1) {
+            for signal in (1..=64).filter(|signal| (self.ignored >> (signal - 1)) & 1 == 1) {
                 check("sigaction", libc::sigaction(signal, &raw const default, ptr::null_mut()))?;
             }
             set_cancel_signals(libc::SIG_DFL);

@@ -84,8 +84,12 @@ pub(crate) fn main_thread_switches() -> Option<u64> {
     numbers.reduce(u64::wrapping_add)
 }
 
-/// Makes this process the last that the OOM killer ends. Without the right to do that, nothing changes.
+/// Makes this process the last that the OOM killer ends, if that isn't done yet. Without the right to do that,
+/// nothing changes. A child that is between its clone and its exec would get the changed value too: none may be.
 pub(crate) fn lower_oom_score() {
+    if OOM_SCORE.load(Ordering::SeqCst) != UNKNOWN_SCORE {
+        return;
+    }
     let mut buffer = [0_u8; 16];
     let own = read_small(OOM_FILE, &mut buffer)
         .and_then(|text| std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok());

@@ -27,19 +27,19 @@ pub(super) fn read<T: DeserializeOwned>(
         matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
             || DirRefusal::of(error).is_some()
     };
-    let file = match directory.entry_metadata(name) {
-        Ok(file) => file,
-        Err(error) if is_absence(&error) => return Ok(None),
-        // a pending file that can't be looked at may hold a failure: the gate stays shut
-        Err(error) => {
-            return Err(UnreadableMemory::unseen(path, &error));
-        }
+    let error = match read_file(directory, name) {
+        Ok(read) => return Ok(Some(read)),
+        // a link isn't followed, and has another error
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => error,
     };
-    match read_file(directory, name) {
-        Ok(read) => Ok(Some(read)),
+    match directory.entry_metadata(name) {
         // another call took it meanwhile
-        Err(error) if is_absence(&error) && !file.is_symlink() => Ok(None),
-        Err(error) => Err(UnreadableMemory::new(&path, &file, error.to_string())),
+        Ok(file) if is_absence(&error) && !file.is_symlink() => Ok(None),
+        Ok(file) => Err(UnreadableMemory::new(&path, &file, error.to_string())),
+        Err(error) if is_absence(&error) => Ok(None),
+        // a pending file that can't be looked at may hold a failure: the gate stays shut
+        Err(error) => Err(UnreadableMemory::unseen(path, &error)),
     }
 }
 
