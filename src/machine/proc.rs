@@ -133,6 +133,7 @@ mod tests {
         assert!(Stat::parse(b"").is_none());
         let me = nix::unistd::getpid().as_raw();
         assert!(is_running(me, start_time(me).unwrap()));
+        assert!(!is_running(me, start_time(me).unwrap() + 1));
     }
 
     #[test]
