@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::pattern::Pattern;
@@ -53,12 +52,12 @@ impl FileContexts {
 
     /// Returns the type that a regular file at a path has by the policy.
     pub(super) fn expected(&self, path: &Path) -> Option<&str> {
-        let mut path = path.as_os_str().as_bytes().to_vec();
+        let mut path = path.to_string_lossy().into_owned();
         for list in &self.substitutes {
             let new = list.iter().find_map(|(from, to)| {
-                let rest = path.strip_prefix(from.as_bytes())?;
-                let is_whole = rest.is_empty() || rest.starts_with(b"/");
-                is_whole.then(|| [to.as_bytes(), rest].concat())
+                let rest = path.strip_prefix(from.as_str())?;
+                let is_whole = rest.is_empty() || rest.starts_with('/');
+                is_whole.then(|| format!("{to}{rest}"))
             });
             path = new.unwrap_or(path);
         }
@@ -96,7 +95,7 @@ fn entry(line: &str) -> Option<Entry> {
         context => Some(type_of(context)?.to_owned()),
     };
     let is_for_regular_files = matches!(file_type, "" | "--");
-    Some(Entry { pattern: Pattern::new(first)?, is_for_regular_files, kind })
+    Some(Entry { pattern: Pattern::new(first), is_for_regular_files, kind })
 }
 
 fn pair(line: &str) -> Option<(String, String)> {
