@@ -218,6 +218,19 @@ fn hooks_are_given_what_the_event_has() {
     let given: Value = serde_json::from_slice(&consumer.0.read("stdin")).unwrap();
     assert_eq!(given["remote"]["host"], "node-1.example.org");
     assert_eq!((&given["xml"], &given["title"]), (&Value::Null, &json!("A title")));
+    // of a call whose hookmux was killed
+    let mut lost = event.clone();
+    lost["id"] = "01ARYZ6S410000000000000002".into();
+    lost["data"]["outcome"] = "lost".into();
+    (lost["data"]["exit_status"], lost["data"]["duration_ms"]) = (Value::Null, Value::Null);
+    consumer.run(&lost, 0);
+    let env = consumer.0.read_text("env");
+    assert!(
+        env.contains("HOOKMUX_REMOTE_OUTCOME=lost\n") && !env.contains("REMOTE_STATUS"),
+        "{env}"
+    );
+    let given: Value = serde_json::from_slice(&consumer.0.read("stdin")).unwrap();
+    assert_eq!(given["remote"]["status"], Value::Null);
     // a condition that doesn't hold
     let mut other = event.clone();
     other["id"] = "01ARYZ6S410000000000000001".into();

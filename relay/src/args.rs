@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::configuration::From;
+use crate::identity::Identity;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -80,24 +81,8 @@ pub(crate) struct ConnectionArgs {
     /// Certificate of the authority that signed the server's
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// Certificate to connect with
-    #[arg(long, value_name = "FILE", requires = "key")]
-    pub(crate) certificate: Option<PathBuf>,
-    /// Key of that certificate
-    #[arg(long, value_name = "FILE", requires = "certificate")]
-    pub(crate) key: Option<PathBuf>,
-    /// Seed of an NKey
-    #[arg(long, value_name = "FILE", conflicts_with = "credentials")]
-    pub(crate) nkey: Option<PathBuf>,
-    /// File with a JWT and its seed
-    #[arg(long, value_name = "FILE")]
-    pub(crate) credentials: Option<PathBuf>,
-    /// Name of a user with a password
-    #[arg(long, value_name = "NAME", requires = "password_file", conflicts_with_all = ["nkey", "credentials"])]
-    pub(crate) user: Option<String>,
-    /// File that holds the password
-    #[arg(long, value_name = "FILE", requires = "user")]
-    pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) identity: Identity,
     /// What the subjects of answers begin with
     #[arg(long, value_name = "PREFIX")]
     pub(crate) inbox_prefix: Option<String>,

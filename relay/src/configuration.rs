@@ -1,5 +1,6 @@
 //! The configuration, `/etc/hookmux/relay.yaml`.
 
+use crate::identity::table_with_identity;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Deserializer, de};
 use std::collections::BTreeMap;
@@ -35,32 +36,19 @@ impl Default for Configuration {
     }
 }
 
-/// Where the NATS servers are, and as whom to connect.
-#[derive(Deserialize, Clone, Default)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Nats {
-    pub(crate) servers: Vec<Server>,
-    #[serde(default = "stream")]
-    pub(crate) stream: Name,
-    /// how long the server may take to answer an event
-    #[serde(default = "ack_timeout")]
-    pub(crate) ack_timeout: Span,
-    #[serde(default)]
-    pub(crate) ca: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) certificate: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) key: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) nkey: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) credentials: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) user: Option<String>,
-    #[serde(default)]
-    pub(crate) password_file: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) inbox_prefix: Option<String>,
+table_with_identity! {
+    /// Where the NATS servers are, and as whom to connect.
+    #[derive(Default)]
+    Nats {
+        servers: Vec<Server>,
+        #[serde(default = "stream")]
+        stream: Name,
+        /// how long the server may take to answer an event
+        #[serde(default = "ack_timeout")]
+        ack_timeout: Span,
+        ca: Option<PathBuf>,
+        inbox_prefix: Option<String>,
+    }
 }
 
 #[derive(Deserialize, Clone)]
@@ -76,65 +64,43 @@ pub(crate) struct Otlp {
     pub(crate) timeout: Span,
 }
 
-#[derive(Deserialize, Clone)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Consume {
-    /// name of the durable consumer
-    pub(crate) name: Name,
-    /// which events: words as those of `watch`, one list entry for each choice
-    #[serde(default)]
-    pub(crate) filter: Vec<String>,
-    /// where a new consumer begins
-    #[serde(default)]
-    pub(crate) from: From,
-    #[serde(default = "max_parallel")]
-    pub(crate) max_parallel: Count,
-    #[serde(default = "max_deliver")]
-    pub(crate) max_deliver: Count,
-    #[serde(default = "ack_wait")]
-    pub(crate) ack_wait: Span,
-    /// when a failed event comes again
-    #[serde(default = "retry_delay")]
-    pub(crate) retry_delay: Span,
-    /// how long one event may run at most
-    #[serde(default = "consume_timeout")]
-    pub(crate) timeout: Span,
-    #[serde(default = "consume_state")]
-    pub(crate) state_dir: PathBuf,
-    #[serde(default = "hookmux")]
-    pub(crate) hookmux: PathBuf,
-    /// as whom the consumer connects: another user of the server than the publisher
-    #[serde(default)]
-    pub(crate) certificate: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) key: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) nkey: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) credentials: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) user: Option<String>,
-    #[serde(default)]
-    pub(crate) password_file: Option<PathBuf>,
-    #[serde(default)]
-    pub(crate) inbox_prefix: Option<String>,
+table_with_identity! {
+    /// The consumer, and as whom it connects: another user of the server than the publisher.
+    Consume {
+        /// name of the durable consumer
+        name: Name,
+        /// which events: words as those of `watch`, one list entry for each choice
+        #[serde(default)]
+        filter: Vec<String>,
+        /// where a new consumer begins
+        #[serde(default)]
+        from: From,
+        #[serde(default = "max_parallel")]
+        max_parallel: Count,
+        #[serde(default = "max_deliver")]
+        max_deliver: Count,
+        #[serde(default = "ack_wait")]
+        ack_wait: Span,
+        /// when a failed event comes again
+        #[serde(default = "retry_delay")]
+        retry_delay: Span,
+        /// how long one event may run at most
+        #[serde(default = "consume_timeout")]
+        timeout: Span,
+        #[serde(default = "consume_state")]
+        state_dir: PathBuf,
+        #[serde(default = "hookmux")]
+        hookmux: PathBuf,
+        inbox_prefix: Option<String>,
+    }
 }
 
 impl Consume {
     /// The consumer's own way to the server: its credentials, or else those of `nats`.
     pub(crate) fn connection(&self, nats: &Nats) -> Nats {
-        let own = self.certificate.is_some()
-            || self.nkey.is_some()
-            || self.credentials.is_some()
-            || self.user.is_some();
         let mut connection = nats.clone();
-        if own {
-            connection.certificate.clone_from(&self.certificate);
-            connection.key.clone_from(&self.key);
-            connection.nkey.clone_from(&self.nkey);
-            connection.credentials.clone_from(&self.credentials);
-            connection.user.clone_from(&self.user);
-            connection.password_file.clone_from(&self.password_file);
+        if self.identity.is_named() {
+            connection.identity.clone_from(&self.identity);
         }
         connection.inbox_prefix =
             Some(self.inbox_prefix.clone().unwrap_or_else(|| format!("_INBOX_{}", self.name.0)));
@@ -328,19 +294,14 @@ impl Configuration {
         let configuration: Option<Self> = serde_yaml::from_str(text)
             .map_err(|error| anyhow::Error::msg(with_its_line(text, &error)))?;
         let configuration = configuration.unwrap_or_default();
-        for (section, nats) in [("nats", &configuration.nats)] {
-            if let Some(nats) = nats {
-                if nats.servers.is_empty() {
-                    bail!("{section}: servers is empty");
-                }
-                pairs(section, [("certificate", &nats.certificate), ("key", &nats.key)])?;
-                if nats.user.is_some() != nats.password_file.is_some() {
-                    bail!("{section}: user and password_file belong together");
-                }
+        if let Some(nats) = &configuration.nats {
+            if nats.servers.is_empty() {
+                bail!("nats: servers is empty");
             }
+            nats.identity.check("nats")?;
         }
         if let Some(consume) = &configuration.consume {
-            pairs("consume", [("certificate", &consume.certificate), ("key", &consume.key)])?;
+            consume.identity.check("consume")?;
             for word in &consume.filter {
                 crate::filter::Filter::parse(word.split_whitespace())
                     .map_err(|error| anyhow::anyhow!("consume: filter: {error}"))?;
@@ -383,16 +344,6 @@ fn with_its_line(text: &str, error: &serde_yaml::Error) -> String {
         Some((number, _)) => format!("{said} at line {}", number + 1),
         None => message,
     }
-}
-
-fn pairs(
-    section: &str,
-    [(one, first), (other, second)]: [(&str, &Option<PathBuf>); 2],
-) -> Result<()> {
-    if first.is_some() != second.is_some() {
-        bail!("{section}: {one} and {other} belong together");
-    }
-    Ok(())
 }
 
 /// Lines of `Name: value`.
@@ -447,6 +398,12 @@ mod tests {
                 "user and password_file belong together",
                 "",
             ),
+            (
+                "consume:\n  name: ops\n  password_file: /p\n",
+                "consume: user and password_file belong together",
+                "",
+            ),
+            ("consume:\n  name: ops\n  sevrers: x\n", "unknown field `sevrers`", "line 3"),
             ("otlp:\n  endpoint: collector:4318\n", "begins neither with http://", ""),
             ("consume:\n  name: ops\n  filter: ['a b c d']\n", "filter", ""),
         ];

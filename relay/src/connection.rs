@@ -31,17 +31,8 @@ pub(crate) fn settle(configuration: &Configuration, args: &ConnectionArgs) -> Re
     if args.ca.is_some() {
         nats.ca.clone_from(&args.ca);
     }
-    if args.certificate.is_some()
-        || args.nkey.is_some()
-        || args.credentials.is_some()
-        || args.user.is_some()
-    {
-        nats.certificate.clone_from(&args.certificate);
-        nats.key.clone_from(&args.key);
-        nats.nkey.clone_from(&args.nkey);
-        nats.credentials.clone_from(&args.credentials);
-        nats.user.clone_from(&args.user);
-        nats.password_file.clone_from(&args.password_file);
+    if args.identity.is_named() {
+        nats.identity.clone_from(&args.identity);
     }
     if args.inbox_prefix.is_some() {
         nats.inbox_prefix.clone_from(&args.inbox_prefix);

@@ -9,6 +9,7 @@ mod dead;
 mod ensure;
 mod event;
 mod filter;
+mod identity;
 mod nats;
 mod otlp;
 mod outbox;

@@ -49,7 +49,8 @@ struct Words {
 }
 
 impl LastWord {
-    fn set(&self, text: String) {
+    fn set(&self, text: &str) {
+        let text = text.strip_prefix("nats: ").unwrap_or(text).to_owned();
         if let Ok(mut words) = self.0.lock() {
             if text.contains("for Subscription") {
                 words.inbox = Some(text.clone());
@@ -139,8 +140,8 @@ async fn connect_to(
             async move {
                 match event {
                     async_nats::Event::Connected => word.connected(),
-                    async_nats::Event::ServerError(error) => word.set(error.to_string()),
-                    async_nats::Event::ClientError(error) => word.set(error.to_string()),
+                    async_nats::Event::ServerError(error) => word.set(&error.to_string()),
+                    async_nats::Event::ClientError(error) => word.set(&error.to_string()),
                     _ => {}
                 }
             }
@@ -154,12 +155,12 @@ async fn connect_to(
         readable("ca", ca)?;
         options = options.add_root_certificates(ca.clone()).require_tls(true);
     }
-    if let (Some(certificate), Some(key)) = (&nats.certificate, &nats.key) {
+    if let (Some(certificate), Some(key)) = (&nats.identity.certificate, &nats.identity.key) {
         readable("certificate", certificate)?;
         readable("key", key)?;
         options = options.add_client_certificate(certificate.clone(), key.clone());
     }
-    if let Some(file) = &nats.nkey {
+    if let Some(file) = &nats.identity.nkey {
         let seed = readable("nkey", file)?;
         // a seed file may have comments around it, as `nk` and `nsc` write them
         let seed = seed
@@ -176,13 +177,13 @@ async fn connect_to(
         }
         options = options.nkey(seed);
     }
-    if let Some(file) = &nats.credentials {
+    if let Some(file) = &nats.identity.credentials {
         let text = readable("credentials", file)?;
         options = options
             .credentials(&text)
             .map_err(|error| Trouble::new(format!("credentials: {}: {error}", file.display())))?;
     }
-    if let (Some(user), Some(file)) = (&nats.user, &nats.password_file) {
+    if let (Some(user), Some(file)) = (&nats.identity.user, &nats.identity.password_file) {
         let password = readable("password_file", file)?.trim_end_matches(['\n', '\r']).to_owned();
         options = options.user_and_password(user.clone(), password);
     }
@@ -250,7 +251,7 @@ fn explain(nats: &Nats, servers: &[Server], error: &async_nats::ConnectError) ->
     }
     // servers before 2.10 say it with another word
     if said(&["CertificateRequired"])
-        || (said(&["received fatal alert"]) && nats.certificate.is_none())
+        || (said(&["received fatal alert"]) && nats.identity.certificate.is_none())
     {
         return Trouble::with(
             format!("{server}: the server wants a certificate of this host"),
@@ -261,7 +262,8 @@ fn explain(nats: &Nats, servers: &[Server], error: &async_nats::ConnectError) ->
         return Trouble::with(
             format!(
                 "{server}: the server refused this host's certificate{}: {text}",
-                nats.certificate
+                nats.identity
+                    .certificate
                     .as_ref()
                     .map(|file| format!(" {}", file.display()))
                     .unwrap_or_default()
@@ -271,19 +273,20 @@ fn explain(nats: &Nats, servers: &[Server], error: &async_nats::ConnectError) ->
     }
     match error.kind() {
         Kind::AuthorizationViolation => {
-            let who = if let Some(file) = &nats.nkey {
+            let who = if let Some(file) = &nats.identity.nkey {
                 format!("the NKey in {}", file.display())
-            } else if let Some(file) = &nats.credentials {
+            } else if let Some(file) = &nats.identity.credentials {
                 format!("the credentials in {}", file.display())
-            } else if let Some(user) = &nats.user {
+            } else if let Some(user) = &nats.identity.user {
                 format!(
                     "user {user} with the password in {}",
-                    nats.password_file
+                    nats.identity
+                        .password_file
                         .as_ref()
                         .map(|file| file.display().to_string())
                         .unwrap_or_default()
                 )
-            } else if let Some(file) = &nats.certificate {
+            } else if let Some(file) = &nats.identity.certificate {
                 format!("the certificate {}: none of its users has that name", file.display())
             } else {
                 "a connection without credentials".to_owned()

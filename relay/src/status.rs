@@ -147,7 +147,10 @@ async fn stream(connection: &Connection, nats: &Nats) -> Part {
     let result = publish::nats::probe(connection, nats, &host).await;
     Part::new(
         format!("stream {}", nats.stream.0),
-        result.map(|()| format!("it takes what {host} publishes")),
+        result.map(|()| {
+            let (root, token) = (crate::subject::ROOT, crate::subject::token(&host));
+            format!("it takes what {host} publishes, under {root}.{token}.>")
+        }),
     )
 }
 

@@ -155,8 +155,8 @@ fn show(
                 .as_str()
                 .is_some_and(|name| name == guest || crate::filter::matches(guest, name))
         });
-        let is_good =
-            event.kind == HEARTBEAT || (event.kind == EXECUTION && field("outcome") != "failed");
+        let has_failed = matches!(field("outcome").as_str(), Some("failed" | "lost"));
+        let is_good = event.kind == HEARTBEAT || (event.kind == EXECUTION && !has_failed);
         if !filter.takes_events(field("events")) || is_other || (args.failed && is_good) {
             return None;
         }
@@ -186,17 +186,24 @@ fn text(host: &str, event: &Event) -> String {
             let call = event.call().unwrap_or_default();
             let runs =
                 event.data.get("runs").and_then(Value::as_array).cloned().unwrap_or_default();
-            let seconds =
-                event.data.get("duration_ms").and_then(Value::as_f64).unwrap_or(0.0) / 1000.0;
             let object = event.data.get("object").and_then(Value::as_str).unwrap_or(call[2]);
+            // what isn't known isn't said: hookmux was killed
+            let length = event.data.get("duration_ms").and_then(Value::as_f64).map(|length| {
+                let (seconds, hooks) = (length / 1000.0, runs.len());
+                format!("  {seconds:.3} s  {hooks} {}", if hooks == 1 { "hook" } else { "hooks" })
+            });
             lines.push(format!(
-                "{time}Z  {host}  {}/{}  {object}  {}  {seconds:.3} s  {} {}",
+                "{time}Z  {host}  {}/{}  {object}  {}{}",
                 call[0],
                 call[1],
                 word("outcome"),
-                runs.len(),
-                if runs.len() == 1 { "hook" } else { "hooks" },
+                length.unwrap_or_default(),
             ));
+            if !runs.iter().any(|run| run.get("failure").is_some_and(Value::is_string))
+                && let Some(failure) = event.text("failure")
+            {
+                lines.push(format!("    {failure}"));
+            }
             for run in runs {
                 if let Some(failure) = run.get("failure").and_then(Value::as_str) {
                     let hook = run.get("hook").and_then(Value::as_str).unwrap_or("-");
@@ -229,4 +236,42 @@ fn text(host: &str, event: &Event) -> String {
         other => lines.push(format!("{time}Z  {host}  {other}  {}", event.subject)),
     }
     lines.iter().map(|line| say::printable(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::text;
+    use crate::event::Event;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_call_is_a_line_and_what_failed_is_below_it() {
+        let of = |data: Value| {
+            let event = json!({
+                "specversion": "1.0", "id": "01JDZ3M8X5Q2K7R9T4V6W8Y0AB", "source": "hookmux/a",
+                "type": "hookmux.execution.v1", "subject": "qemu/stopped/-", "time": "2026-11-30T18:00:00.000001Z",
+                "data": data,
+            });
+            let event = Event::parse(event.to_string().as_bytes()).ok();
+            event.map(|event| text("a", &event)).unwrap_or_default()
+        };
+        let begin = "2026-11-30T18:00:00Z  a  qemu/stopped  web  ";
+        let run = |failure: Value| json!({"hook": "after_vm_stop/10-a", "failure": failure});
+        for (data, said) in [
+            (
+                json!({"object": "web", "outcome": "good", "duration_ms": 20, "failure": null, "runs": [run(Value::Null)]}),
+                "good  0.020 s  1 hook",
+            ),
+            (
+                json!({"object": "web", "outcome": "failed", "duration_ms": 20, "failure": "x", "runs": [run("status 3".into())]}),
+                "failed  0.020 s  1 hook\n    after_vm_stop/10-a: status 3",
+            ),
+            (
+                json!({"object": "web", "outcome": "lost", "duration_ms": null, "failure": "hookmux was killed", "runs": []}),
+                "lost\n    hookmux was killed",
+            ),
+        ] {
+            assert_eq!(of(data), format!("{begin}{said}"));
+        }
+    }
 }

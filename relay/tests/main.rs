@@ -14,6 +14,7 @@ mod cluster;
 mod consume;
 mod end_to_end;
 mod errors;
+mod jwt;
 mod kills;
 mod otlp;
 mod publish;

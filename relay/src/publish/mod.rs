@@ -179,7 +179,9 @@ impl Work {
     fn refresh(&mut self) {
         if let Some((epoch, after)) = self.outbox.epoch() {
             let is_same = self.cursor.epoch() == Some(epoch.as_str());
-            self.next_epoch = (!is_same).then_some((epoch, after));
+            // also back to this one, once what waited was taken back
+            let is_other = !is_same || self.next_epoch.is_some();
+            self.next_epoch = is_other.then_some((epoch, after));
         }
         if !self.settle_epoch() {
             return;

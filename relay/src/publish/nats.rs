@@ -55,7 +55,8 @@ pub(super) async fn run(common: Common, settings: Nats, heartbeat: Duration) -> 
         return Ok(());
     };
     let context = jetstream::ContextBuilder::new()
-        .timeout(Duration::from_secs(5))
+        // an answer is waited for by the first, a place for another message by the second
+        .timeout(settings.ack_timeout.0)
         .ack_timeout(settings.ack_timeout.0)
         .build(connection.client.clone());
     let mut sink = Sink {
@@ -494,7 +495,7 @@ pub(crate) async fn probe(
     host: &str,
 ) -> Result<(), Trouble> {
     let context = jetstream::ContextBuilder::new()
-        .timeout(Duration::from_secs(5))
+        .timeout(settings.ack_timeout.0)
         .ack_timeout(settings.ack_timeout.0)
         .build(connection.client.clone());
     let subject = crate::subject::subject(host, "daemon", "heartbeat", "-");

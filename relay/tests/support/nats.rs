@@ -149,13 +149,13 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 pub async fn context(urls: &str) -> jetstream::Context {
+    context_with(urls, async_nats::ConnectOptions::new()).await
+}
+
+async fn context_with(urls: &str, options: async_nats::ConnectOptions) -> jetstream::Context {
     let servers: Vec<async_nats::ServerAddr> =
         urls.split(',').map(|url| url.parse().unwrap()).collect();
-    let client = async_nats::ConnectOptions::new()
-        .retry_on_initial_connect()
-        .connect(servers)
-        .await
-        .unwrap();
+    let client = options.retry_on_initial_connect().connect(servers).await.unwrap();
     jetstream::ContextBuilder::new().timeout(Duration::from_secs(5)).build(client)
 }
 
@@ -201,8 +201,18 @@ async fn stream(context: &jetstream::Context) -> stream::Stream {
 
 /// All that is stored, in order; heartbeats left out.
 pub fn stored(urls: &str) -> Vec<Stored> {
+    stored_as(urls, async_nats::ConnectOptions::new())
+}
+
+/// The same, where the server wants a credentials file.
+pub fn stored_with(urls: &str, credentials: &Path) -> Vec<Stored> {
+    let text = std::fs::read_to_string(credentials).unwrap();
+    stored_as(urls, async_nats::ConnectOptions::new().credentials(&text).unwrap())
+}
+
+fn stored_as(urls: &str, options: async_nats::ConnectOptions) -> Vec<Stored> {
     block_on(async {
-        let context = context(urls).await;
+        let context = context_with(urls, options).await;
         let stream = stream(&context).await;
         let count = stream.cached_info().state.messages;
         let mut all = Vec::new();

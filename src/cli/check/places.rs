@@ -66,7 +66,8 @@ fn odd_files(survey: &Survey<'_>, findings: &mut Findings) {
     let groups = groups.iter().filter(|name| name.len() == store::GROUP_CHARS);
     let places = ["guests", "pending", "locks", "daemons", "records", "records/running"];
     let mut dirs: Vec<Dir> = places.iter().map(|name| below(run, name)).collect();
-    dirs.extend([below(run, "records/done"), below(run, "records/events")]);
+    let more = ["records/done", "records/events", "records/unkept"];
+    dirs.extend(more.iter().map(|name| below(run, name)));
     for records in [below(run, "records"), records.clone()] {
         dirs.push(Texts::new(&records).directory().clone());
     }
