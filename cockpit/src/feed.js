@@ -72,26 +72,28 @@ export class Feed {
             this.fetch(current, null);
             return;
         }
-        // `watch` says when it has begun; what had ended before that is in `log`.
+        // Rows come at once. `watch` says when it has begun; what ended between the two answers is in a second one of `log`.
+        this.fetch(current, null);
         const early = [];
-        let fetched = false;
+        let complete = false;
         this.stop = lines(this.watchWords(), current(objects => {
             if (objects[0].kind === "ready") {
                 objects.shift();
                 this.fetch(current, () => {
-                    fetched = true;
+                    complete = true;
                     this.pause = SHORTEST;
                     this.on.live("live");
                     this.told(early.splice(0));
                 });
             }
-            if (!fetched)
-                early.push(...objects);
-            else
+            if (complete)
                 this.told(objects);
+            else
+                early.push(...objects);
         }), current(error => {
             this.stop = null;
-            if (!this.loaded && error) {
+            if (!this.loaded && error && error.code === "usage") {
+                this.turn++;
                 this.on.live("off");
                 this.on.failed(error);
                 return;
@@ -132,12 +134,13 @@ export class Feed {
             // After a pause: rows that are older than what was fetched now stay only if nothing lies between.
             if (this.loaded && answer.executions.length && !answer.executions.some(execution => this.rows.get(execution.id)))
                 this.rows = new Rows();
-            const first = !this.loaded;
-            if (first || this.rows.size === 0)
+            if (this.rows.size === 0)
                 this.next = answer.next;
+            const first = !this.loaded;
             this.loaded = true;
             const changed = this.rows.put(answer.executions);
-            this.on.rows(changed, first || changed.length > 0);
+            if (first || changed.length)
+                this.on.rows(changed, true);
             if (then)
                 then();
         }), current(error => {

@@ -77,11 +77,14 @@ export function json(args) {
 export function lines(args, online, onend) {
     const process = spawn(asJson(args));
     let rest = "";
+    let whole = "";             // an error is an object over several lines
     let open = true;
     process.stream(data => {
+        if (whole.length < 65536)
+            whole += data;
         const parts = (rest + data).split("\n");
         rest = parts.pop();
-        const objects = parts.map(parsed).filter(object => object !== null);
+        const objects = parts.map(parsed).filter(object => object !== null && typeof object === "object");
         if (open && objects.length)
             online(objects);
     });
@@ -91,7 +94,7 @@ export function lines(args, online, onend) {
             onend(error);
         }
     };
-    process.then(() => end(null), (exception, output) => end(failed(exception, output)));
+    process.then(() => end(null), exception => end(failed(exception, whole)));
     return () => {
         open = false;
         process.close("cancelled");

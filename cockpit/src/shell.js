@@ -83,7 +83,7 @@ function navigation() {
 export function start(root) {
     const bar = navigation();
     const live = liveSign();
-    const banner = h("div.banner");
+    const banner = h("section.banner", { "aria-label": _("Emergency switch") });
     const slot = h("main.view", { id: "view", tabindex: "-1" });
     append(root, [
         h("header.bar", null, h("h1.for-readers", null, _("libvirt hooks")), bar.element, live.element),

@@ -4,7 +4,7 @@ import { command } from "../command.js";
 import { dialog } from "../dialog.js";
 import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
-import { json } from "../hookmux.js";
+import { HookmuxError, json } from "../hookmux.js";
 import * as host from "../host.js";
 import { button, emptyState, facts, field, input, label, loading, note } from "../pf.js";
 import { callHref } from "../row.js";
@@ -31,7 +31,7 @@ function turn(hook, on, again) {
             run: async () => {
                 const answer = await json([on ? "enable" : "disable", ...(reason.control.value ? [`--reason=${reason.control.value}`] : []), "--", name]);
                 if (answer.problems && answer.problems.length)
-                    throw new Error(answer.problems.map(problem => problem.message).join("\n"));
+                    throw new HookmuxError(answer.problems.map(problem => problem.message).join("\n"));
                 announce(on ? format(_("$0 runs again"), name) : format(_("$0 is disabled"), name));
                 again();
                 host.refresh().catch(() => {});

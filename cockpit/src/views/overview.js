@@ -80,7 +80,7 @@ function switchFact(status) {
 function libvirt({ libvirt: { version, daemons } }) {
     if (version === null)
         return fact("libvirt", "status-libvirt", "warning", _("isn't installed"));
-    return fact("libvirt", "status-libvirt", daemons.length ? "good" : "note", version, daemons.length ? ` (${daemons.map(daemon => daemon.name).join(", ")})` : ` (${_("no daemon runs")})`);
+    return fact("libvirt", "status-libvirt", daemons.length ? "good" : "note", version, daemons.length ? ` (${[...new Set(daemons.map(daemon => daemon.name))].join(", ")})` : ` (${_("no daemon runs")})`);
 }
 
 function stateCard(status) {
