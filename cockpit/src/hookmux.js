@@ -51,9 +51,13 @@ export function text(args) {
 }
 
 // The object that a command prints. Exit status 1 with an object is an answer too: `check` has found something, a hook of `retry` failed.
-export function json(args) {
+// `signal`: ends the command when nobody waits for it any more; then the promise stays open.
+export function json(args, signal) {
     return new Promise((resolve, reject) => {
-        spawn(asJson(args)).then(
+        const process = spawn(asJson(args));
+        if (signal)
+            signal.addEventListener("abort", () => process.close("cancelled"), { once: true });
+        process.then(
             output => {
                 const answer = parsed(output);
                 if (answer === null)
@@ -67,7 +71,7 @@ export function json(args) {
                 const answer = parsed(output);
                 if (answer && !answer.error && exception.exit_status === 1)
                     resolve(answer);
-                else
+                else if (!signal || !signal.aborted)
                     reject(failed(exception, output));
             });
     });

@@ -104,6 +104,8 @@ export function start(root) {
                 later();
             }
         },
+        // The view once more, from its beginning.
+        again: () => show(true),
         title: words => { document.title = words ? format("$0 – $1", words, _("Hooks")) : _("Hooks") },
     };
 
@@ -117,7 +119,7 @@ export function start(root) {
         json(["check"]).then(answer => page.findings(answer.findings), () => {});
     };
 
-    const show = (afresh = false) => {
+    function show(afresh = false) {
         const route = here();
         const [name, view, tab] = viewOf(route.path);
         if (!afresh && open && open.name === name && open.moved && open.moved(route))
@@ -137,7 +139,7 @@ export function start(root) {
             window.scrollTo(0, 0);
             slot.focus({ preventScroll: true });
         }
-    };
+    }
 
     onmoved(() => show());
     host.onAccess(() => { asked = false; show(true) });
