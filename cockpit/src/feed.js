@@ -11,18 +11,19 @@ const LONGEST = 30000;
 
 export class Feed {
     // `on` has: rows(changed ids, first), failed(error), live(state), line(line of watch).
-    constructor(wanted, on, { page = PAGE } = {}) {
-        this.words = filters.words(wanted);
+    // `names`: the guests that are known, so that a part of a name finds it.
+    constructor(wanted, on, { page = PAGE, names = [] } = {}) {
+        this.words = filters.words(wanted, names);
         this.open = filters.isOpen(wanted);
         this.on = on;
         this.page = page;
         this.rows = new Rows();
         this.next = null;           // the id that `log --before` takes for older ones
-        this.mended = [];
         this.loaded = false;
         this.pause = SHORTEST;
         this.closed = false;
         this.turn = 0;              // what belongs to an earlier turn is thrown away
+        this.running = new AbortController();
         this.seen = () => this.visibility();
         cockpit.addEventListener("visibilitychange", this.seen);
         if (cockpit.hidden)
@@ -54,6 +55,8 @@ export class Feed {
 
     disconnect() {
         this.turn++;
+        this.running.abort();
+        this.running = new AbortController();
         clearTimeout(this.timer);
         if (this.stop)
             this.stop();
@@ -72,26 +75,28 @@ export class Feed {
             this.fetch(current, null);
             return;
         }
-        // `watch` says when it has begun; what had ended before that is in `log`.
+        // Rows come at once. `watch` says when it has begun; what ended between the two answers is in a second one of `log`.
+        this.fetch(current, null);
         const early = [];
-        let fetched = false;
+        let complete = false;
         this.stop = lines(this.watchWords(), current(objects => {
             if (objects[0].kind === "ready") {
                 objects.shift();
                 this.fetch(current, () => {
-                    fetched = true;
+                    complete = true;
                     this.pause = SHORTEST;
                     this.on.live("live");
                     this.told(early.splice(0));
                 });
             }
-            if (!fetched)
-                early.push(...objects);
-            else
+            if (complete)
                 this.told(objects);
+            else
+                early.push(...objects);
         }), current(error => {
             this.stop = null;
-            if (!this.loaded && error) {
+            if (!this.loaded && error && error.code === "usage") {
+                this.turn++;
                 this.on.live("off");
                 this.on.failed(error);
                 return;
@@ -128,16 +133,17 @@ export class Feed {
 
     fetch(current, then) {
         const number = Math.min(Math.max(this.page, this.rows.size), 500);
-        json(this.command("log", "-n", String(number))).then(current(answer => {
+        json(this.command("log", "-n", String(number)), this.running.signal).then(current(answer => {
             // After a pause: rows that are older than what was fetched now stay only if nothing lies between.
             if (this.loaded && answer.executions.length && !answer.executions.some(execution => this.rows.get(execution.id)))
                 this.rows = new Rows();
-            const first = !this.loaded;
-            if (first || this.rows.size === 0)
+            if (this.rows.size === 0)
                 this.next = answer.next;
+            const first = !this.loaded;
             this.loaded = true;
             const changed = this.rows.put(answer.executions);
-            this.on.rows(changed, first || changed.length > 0);
+            if (first || changed.length)
+                this.on.rows(changed, true);
             if (then)
                 then();
         }), current(error => {
@@ -151,7 +157,7 @@ export class Feed {
     older() {
         const turn = this.turn;
         const before = `--before=${this.next}`;
-        return json(this.command("log", "-n", String(this.page), before)).then(answer => {
+        return json(this.command("log", "-n", String(this.page), before), this.running.signal).then(answer => {
             if (this.closed || turn !== this.turn)
                 return;
             this.next = answer.next;

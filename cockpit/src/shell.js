@@ -83,7 +83,7 @@ function navigation() {
 export function start(root) {
     const bar = navigation();
     const live = liveSign();
-    const banner = h("div.banner");
+    const banner = h("section.banner", { "aria-label": _("Emergency switch") });
     const slot = h("main.view", { id: "view", tabindex: "-1" });
     append(root, [
         h("header.bar", null, h("h1.for-readers", null, _("libvirt hooks")), bar.element, live.element),
@@ -104,6 +104,8 @@ export function start(root) {
                 later();
             }
         },
+        // The view once more, from its beginning.
+        again: () => show(true),
         title: words => { document.title = words ? format("$0 – $1", words, _("Hooks")) : _("Hooks") },
     };
 
@@ -117,7 +119,7 @@ export function start(root) {
         json(["check"]).then(answer => page.findings(answer.findings), () => {});
     };
 
-    const show = (afresh = false) => {
+    function show(afresh = false) {
         const route = here();
         const [name, view, tab] = viewOf(route.path);
         if (!afresh && open && open.name === name && open.moved && open.moved(route))
@@ -137,7 +139,7 @@ export function start(root) {
             window.scrollTo(0, 0);
             slot.focus({ preventScroll: true });
         }
-    };
+    }
 
     onmoved(() => show());
     host.onAccess(() => { asked = false; show(true) });

@@ -1,7 +1,7 @@
 // The list of calls, with filters, and new ones as they come.
 import { announceLater } from "../announce.js";
-import { append, h, replace } from "../dom.js";
-import { failure } from "../failure.js";
+import { append, h, prose, replace } from "../dom.js";
+import { fail, failure } from "../failure.js";
 import { Feed } from "../feed.js";
 import * as filters from "../filters.js";
 import { json } from "../hookmux.js";
@@ -28,6 +28,17 @@ function offer(list) {
     offered.then(names => replace(list, names.map(value => h("option", { value }))), () => { offered = null });
 }
 
+// The guests and networks that are known; asked for again after a minute.
+let guestNames = null;
+let guestsAsked = 0;
+function knownGuests() {
+    if (!guestNames || Date.now() - guestsAsked > 60000) {
+        guestsAsked = Date.now();
+        guestNames = json(["list", "--guests"]).then(answer => answer.guests.map(guest => guest.object), () => { guestNames = null; return [] });
+    }
+    return guestNames;
+}
+
 function toolbar(chosen, changed) {
     let timer = null;
     const soon = () => {
@@ -44,7 +55,11 @@ function toolbar(chosen, changed) {
     });
     const picked = name => ({ onchange: event => { chosen[name] = event.target.value; show(); now() } });
     const names = h("datalist", { id: "event-names" });
-    const guest = input({ type: "search", placeholder: _("Guest or network"), "aria-label": _("Guest or network"), "data-test": "filter-guest", ...typed("guest") });
+    const guestList = h("datalist", { id: "guest-names" });
+    const guest = input({
+        type: "search", placeholder: _("Guest or network"), "aria-label": _("Guest or network"), list: guestList.id, "data-test": "filter-guest",
+        onfocus: () => knownGuests().then(known => replace(guestList, known.map(value => h("option", { value })))), ...typed("guest"),
+    });
     const what = input({
         type: "search", placeholder: _("Event or operation"), "aria-label": _("Event or operation"), list: names.id, "data-test": "filter-what",
         title: _("For example after_vm_start, after_vm_, qemu/started, started, '*_network_*'"),
@@ -73,7 +88,7 @@ function toolbar(chosen, changed) {
     }
     show();
     return {
-        element: h("div.toolbar", { role: "search", "aria-label": _("Filters") }, guest.element, what.element, names, driver.element, since.element, between, only.element, clear),
+        element: h("div.toolbar", { role: "search", "aria-label": _("Filters") }, guest.element, guestList, what.element, names, driver.element, since.element, between, only.element, clear),
         show,
         close: () => clearTimeout(timer),
     };
@@ -86,7 +101,7 @@ function nothing(chosen, clear) {
         test: "no-call-yet",
         body: [
             h("p", null, _("libvirt has made no call since hookmux was installed for which a hook was considered. The first one appears here by itself.")),
-            h("p", null, _("To see one, start a guest, or run the hooks of a call by hand: hookmux run.")),
+            h("p", null, prose(_("To see one, start a guest, or run the hooks of a call by hand, with `hookmux run`."))),
         ],
     });
 }
@@ -110,7 +125,7 @@ export function calls(slot, place, page) {
     function tell(ids) {
         fresh.push(...ids.filter(id => !fresh.includes(id)));
         announceLater(() => {
-            const told = fresh.splice(0).map(id => feed.rows.get(id)).filter(Boolean);
+            const told = fresh.splice(0).map(id => feed && feed.rows.get(id)).filter(Boolean);
             const failed = told.filter(execution => execution.state === "failed").length;
             const text = format(ngettext("$0 new call", "$0 new calls", told.length), told.length);
             return failed ? format(_("$0, $1 failed"), text, failed) : text;
@@ -151,29 +166,37 @@ export function calls(slot, place, page) {
             tell(ids);
     }
 
-    function open() {
+    let opened = 0;
+    async function open() {
+        const turn = ++opened;
         if (feed)
             feed.close();
+        feed = null;
         list.keep(new Map());
         fresh = [];
         // Rows of other filters go at once; "loading" comes only if it takes a while.
         replace(body, loading());
         replace(foot);
+        const names = chosen.guest ? await knownGuests() : [];
+        if (turn !== opened)
+            return;
         feed = new Feed(chosen, {
             rows: drawRows,
             live: page.live,
             failed: error => {
-                replace(body, failure(error, open));
                 replace(foot);
+                fail(slot, body, error, open, page);
                 page.ready();
             },
-        });
+        }, { names });
     }
     open();
 
     return {
         close() {
-            feed.close();
+            opened++;
+            if (feed)
+                feed.close();
             list.close();
             bar.close();
         },

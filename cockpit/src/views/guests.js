@@ -1,6 +1,6 @@
 // Which hooks run in a guest's life, in what order, how they ended last, and why others don't run.
 import { append, h, prose, replace } from "../dom.js";
-import { failure } from "../failure.js";
+import { blocks, fail, failure } from "../failure.js";
 import { json } from "../hookmux.js";
 import { icon } from "../icons.js";
 import { groups, hasHooks, lanes } from "../lanes.js";
@@ -139,7 +139,7 @@ export function guests(slot, place, page) {
             draw("");
         } catch (error) {
             if (!closed)
-                replace(slot, failure(error, load));
+                fail(slot, slot, error, load, page);
         }
         page.ready();
     }
@@ -157,7 +157,9 @@ export function guests(slot, place, page) {
             slot.replaceChildren();
             append(slot, [crumbs, life(answer)]);
         } catch (error) {
-            if (!closed)
+            if (!closed && blocks(error))
+                fail(slot, slot, error, load, page);
+            else if (!closed)
                 replace(slot, crumbs, failure(error, load),
                         error.status === 2 && !unknown && h("p", null, button(_("Show which hooks would run for a guest with this name"), "link inline", () => { unknown = true; load() })));
         }

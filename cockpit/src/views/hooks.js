@@ -3,8 +3,8 @@ import { announce } from "../announce.js";
 import { command } from "../command.js";
 import { dialog } from "../dialog.js";
 import { append, h, prose, replace } from "../dom.js";
-import { failure } from "../failure.js";
-import { json } from "../hookmux.js";
+import { fail, failure } from "../failure.js";
+import { HookmuxError, json } from "../hookmux.js";
 import * as host from "../host.js";
 import { button, emptyState, facts, field, input, label, loading, note } from "../pf.js";
 import { callHref } from "../row.js";
@@ -31,7 +31,7 @@ function turn(hook, on, again) {
             run: async () => {
                 const answer = await json([on ? "enable" : "disable", ...(reason.control.value ? [`--reason=${reason.control.value}`] : []), "--", name]);
                 if (answer.problems && answer.problems.length)
-                    throw new Error(answer.problems.map(problem => problem.message).join("\n"));
+                    throw new HookmuxError(answer.problems.map(problem => problem.message).join("\n"));
                 announce(on ? format(_("$0 runs again"), name) : format(_("$0 is disabled"), name));
                 again();
                 host.refresh().catch(() => {});
@@ -136,7 +136,7 @@ export function hooks(slot, place, page) {
         const words = search.control.value.toLowerCase();
         const found = all.filter(hook => [hook.hook, hook.place, hook.path, hook.registration || ""].some(text => text.toLowerCase().includes(words)));
         if (!all.length) {
-            replace(list, emptyState("hook", _("There is no hook yet"), { body: [h("p", null, _("A hook is an executable file in the directory of an event, or a program that is registered. This makes a first one:")), command(["hookmux", "new", "after_vm_start/10-first"])] }));
+            replace(list, emptyState("hook", _("There is no hook yet"), { body: [h("p", null, _("A hook is an executable file in the directory of an event, or a program that is registered. This makes a first one:")), command(["hookmux", "new", "after_vm_start", "10-first"])] }));
             return;
         }
         replace(list, found.length ? [...byPlace(found)].map(([name, some]) => h("section.event", { "aria-label": name }, h("h2.event-name", null, name), h("ol.hooks", null, some.map(hook => row(hook, load, hook.hook === opened)))))
@@ -152,7 +152,7 @@ export function hooks(slot, place, page) {
             draw(wanted);
         } catch (error) {
             if (!closed)
-                replace(list, failure(error, load));
+                fail(slot, list, error, load, page);
         }
         page.ready();
     }

@@ -3,7 +3,7 @@ import { beginBypass, endBypass } from "../bypass.js";
 import { chart } from "../chart.js";
 import { command } from "../command.js";
 import { append, h, prose, replace } from "../dom.js";
-import { failure } from "../failure.js";
+import { blocks, failure } from "../failure.js";
 import { Feed } from "../feed.js";
 import * as filters from "../filters.js";
 import * as host from "../host.js";
@@ -80,11 +80,11 @@ function switchFact(status) {
 function libvirt({ libvirt: { version, daemons } }) {
     if (version === null)
         return fact("libvirt", "status-libvirt", "warning", _("isn't installed"));
-    return fact("libvirt", "status-libvirt", daemons.length ? "good" : "note", version, daemons.length ? ` (${daemons.map(daemon => daemon.name).join(", ")})` : ` (${_("no daemon runs")})`);
+    return fact("libvirt", "status-libvirt", daemons.length ? "good" : "note", version, daemons.length ? ` (${[...new Set(daemons.map(daemon => daemon.name))].join(", ")})` : ` (${_("no daemon runs")})`);
 }
 
 function stateCard(status) {
-    const broken = status.entries.some(entry => !["installed", "missing"].includes(entry.state));
+    const broken = status.entries.some(entry => !["installed", "missing"].includes(entry.state)) || status.entries.every(entry => entry.state === "missing");
     return cardWith({ test: "status" }, _("State"), h("dl.state", null,
         fact("hookmux", "status-version", null, status.hookmux_version),
         libvirt(status),
@@ -172,13 +172,17 @@ export function overview(slot, place, page) {
         page.ready();
     };
     const ask = () => host.refresh().catch(error => {
-        replace(slot, failure(error, () => { close(); route.go([]); location.reload() }));
+        if (closed)
+            return;
+        if (!host.known() || blocks(error))
+            replace(slot, failure(error, page.again));
         page.ready();
     });
     // Many calls may end in a second; the numbers need not follow each of them.
     const soon = () => {
         timer ||= setTimeout(() => { timer = null; host.refresh().catch(() => {}) }, 2000);
     };
+    let closed = false;
     const quiet = host.listen(drawStatus);
     ask();
 
@@ -203,6 +207,7 @@ export function overview(slot, place, page) {
     }, { page: 20 });
 
     function close() {
+        closed = true;
         feed.close();
         list.close();
         running.close();
