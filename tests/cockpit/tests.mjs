@@ -171,6 +171,7 @@ export const tests = {
             holds("long output is folded", !shown.includes("rule 15 "));
             await click(page, t("output-more"));
             await until("all of it", async () => (await texts(page, t("output"))).join("\n").includes("rule 15 "));
+            await page.evaluate(() => scrollTo(0, 0));
             await picture(page, "call", { fullPage: true });
             await sound(page);
             const download = page.waitForEvent("download");
