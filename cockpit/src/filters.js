@@ -43,7 +43,7 @@ function what(text) {
     const words = text.trim();
     if (words === "")
         return { options: [], last: [] };
-    const [driver, operation, ...more] = words.split(/[\s/]+/);
+    const [driver, operation, ...more] = words.split(/(?:\s|\/)+/);
     if (!more.length && operation && DRIVERS.includes(driver))
         return { options: [`--driver=${driver}`, `--operation=${operation}`], last: [] };
     return /^[a-z][a-z-]*$/.test(words) ? { options: [`--operation=${words}`], last: [] } : { options: [], last: ["--", words] };
@@ -53,7 +53,9 @@ function what(text) {
 // `names`: the guests that are known.
 export function words(filters, names = []) {
     const options = [];
-    if (filters.guest.trim())
+    if (names.includes(filters.guest))          // a name may begin or end with a space
+        options.push(`--guest=${filters.guest}`);
+    else if (filters.guest.trim())
         options.push(`--guest=${guest(filters.guest.trim(), names)}`);
     const { options: more, last } = what(filters.what);
     if (filters.driver && !more.some(word => word.startsWith("--driver=")))

@@ -2,7 +2,7 @@
 import { announceRegion } from "./announce.js";
 import { bypassBanner } from "./bypass.js";
 import { append, h, replace } from "./dom.js";
-import { json } from "./hookmux.js";
+import { findingsCount, keepCount } from "./findings.js";
 import * as host from "./host.js";
 import { here, href, onmoved } from "./route.js";
 import { _, ngettext, format } from "./text.js";
@@ -96,7 +96,7 @@ export function start(root) {
     const page = {
         live: live.set,
         // The findings, for the number beside "Check".
-        findings: list => bar.setCount(list.filter(finding => finding.severity !== "note").length),
+        findings: list => bar.setCount(keepCount(list)),
         // A view says that its first data are there.
         ready: () => {
             if (!slot.dataset.ready) {
@@ -116,7 +116,7 @@ export function start(root) {
             return;
         asked = true;
         host.refresh().catch(() => {});
-        json(["check"]).then(answer => page.findings(answer.findings), () => {});
+        findingsCount().then(bar.setCount, () => {});
     };
 
     function show(afresh = false) {

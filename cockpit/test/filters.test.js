@@ -16,8 +16,8 @@ test("each filter is one word with its option", () => {
 });
 
 test("a part of a guest's name finds it", () => {
-    const names = ["web", "web1", "web2", "Mail", "--help"];
-    for (const [text, word] of [["web", "web"], ["we", "*we*"], ["web2", "web2"], ["mai", "Mail"], ["help", "--help"], ["nosuch", "nosuch"], ["w?b", "w?b"]])
+    const names = ["web", "web1", "web2", "Mail", "--help", " x "];
+    for (const [text, word] of [["web", "web"], ["we", "*we*"], ["web2", "web2"], ["mai", "Mail"], ["help", "--help"], ["nosuch", "nosuch"], ["w?b", "w?b"], [" x ", " x "]])
         assert.deepEqual(filters.words({ ...filters.NONE, guest: text }, names).options, [`--guest=${word}`], text);
 });
 

@@ -55,12 +55,15 @@ function element(finding, again) {
 
 export function check(slot, place, page) {
     let closed = false;
-    const body = h("div.check", null, loading());
+    let running = new AbortController();
+    const body = h("div.check", null, loading(_("Checking…")));
     append(slot, body);
 
     async function load() {
         try {
-            const { findings } = await json(["check"]);
+            running.abort();
+            running = new AbortController();
+            const { findings } = await json(["check"], running.signal);
             if (closed)
                 return;
             page.findings(findings);
@@ -85,5 +88,10 @@ export function check(slot, place, page) {
         page.ready();
     }
     load();
-    return { close: () => { closed = true } };
+    return {
+        close() {
+            closed = true;
+            running.abort();
+        },
+    };
 }

@@ -47,7 +47,7 @@ function lane(call) {
     return h("li.lane-call", { "data-test": "lane-call", "data-operation": call.operation, class: call.steps.length ? "" : "is-empty" },
              h("div.lane-head", null,
                h("span.lane-name", null, call.operation, call.extra && call.extra !== "-" && h("span.subtle", null, ` ${call.extra}`)),
-               call.driver === "network" && h("span.subtle", null, format(_("network $0"), call.object)),
+               call.driver === "network" && h("span.subtle", null, format(_("for network $0"), call.object)),
                h("span.lane-class", { title: classWords(call.class) }, call.class)),
              call.steps.length
                  ? groups(call).map(group => h("div.lane-event", null,
