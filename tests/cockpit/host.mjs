@@ -11,7 +11,7 @@ const CAPTURES = join(here, "tests/captures/libvirt-9.0.0");
 export const sleep = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
 
 // Waits until something holds, and says what it waited for if it never does.
-export async function until(what, holds, seconds = 30) {
+export async function until(what, holds, seconds = 60) {
     const end = Date.now() + seconds * 1000;
     for (;;) {
         const value = await holds();
