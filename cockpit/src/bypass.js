@@ -4,6 +4,7 @@ import { dialog } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { json } from "./hookmux.js";
 import * as host from "./host.js";
+import { guestChoices } from "./known-guests.js";
 import { alert, button, field, input, select } from "./pf.js";
 import { _, format } from "./text.js";
 import { exactly, until } from "./time.js";
@@ -52,10 +53,10 @@ export function endBypass(bypass) {
     });
 }
 
-export function beginBypass(guests = []) {
+export function beginBypass() {
     const time = select(TIMES, "1h", { "data-test": "bypass-for" });
-    const names = guests.length ? h("datalist", { id: "bypass-guests" }, guests.map(name => h("option", { value: name }))) : null;
-    const guest = input({ "data-test": "bypass-guest", list: names ? names.id : null, placeholder: _("all guests and networks") });
+    const choices = guestChoices("bypass-guests");
+    const guest = input({ "data-test": "bypass-guest", ...choices.properties, placeholder: _("all guests and networks") });
     const reason = input({ "data-test": "bypass-reason", placeholder: _("for example a ticket") });
     dialog({
         title: _("Switch hooks off?"),
@@ -66,7 +67,7 @@ export function beginBypass(guests = []) {
             h("form.pf-v6-c-form", { onsubmit: event => event.preventDefault() },
               field(_("How long"), time),
               field(_("Guest or network"), guest, _("Empty: for all")),
-              names,
+              choices.list,
               field(_("Reason"), reason, _("Shown to everybody while it is on"))),
         ],
         actions: [{

@@ -28,5 +28,8 @@
 import { followTheme } from "./theme.js";
 import { start } from "./shell.js";
 
+const { language, language_direction: direction } = globalThis.cockpit;
+document.documentElement.lang = (language || "en").replace("_", "-");
+document.documentElement.dir = direction || "ltr";
 followTheme();
 start(document.getElementById("app"));

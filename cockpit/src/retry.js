@@ -1,4 +1,5 @@
 // Running the hooks of a call once more. hookmux says what would run, or why it doesn't; it is overruled only after it was read.
+import { announce } from "./announce.js";
 import { dialog } from "./dialog.js";
 import { h, prose } from "./dom.js";
 import { HookmuxError, json } from "./hookmux.js";
@@ -33,8 +34,11 @@ export function retry(id) {
             throw new HookmuxError(_("Choose at least one hook."));
         const some = chosen.size < answer.hooks.length ? [...chosen].map(hook => `--hook=${hook}`) : [];
         const done = await json(["retry", id, ...some, ...(force ? ["--force"] : [])]);
-        if (done.id)
+        // whoever has closed the dialog meanwhile isn't sent elsewhere
+        if (done.id && shown.isOpen())
             go(["call", done.id]);
+        else
+            announce(_("The hooks have run again"));
     };
     const ask = async (shown, force) => {
         try {

@@ -16,6 +16,7 @@ import { clock, duration, exactly, when } from "../time.js";
 import { callWords, causeWords, classWords } from "../words.js";
 
 const cockpit = globalThis.cockpit;
+const LARGEST = 500000;     // characters of a document that are shown
 const GUESTS = ["qemu", "lxc", "libxl", "bhyve"];
 
 // The report is a page of its own, without scripts: to attach to a ticket.
@@ -135,7 +136,8 @@ function documents(execution) {
     if (execution.document === null)
         return execution.left_out ? h("p.subtle.aside", null, execution.left_out) : null;
     return cardWith({}, null, h("details.fold", { "data-test": "document" }, h("summary", null, _("libvirt's document"), execution.document_masked && h("span.subtle", null, ` ${_("(passwords are replaced)")}`)),
-                                h("pre.diff", { tabindex: "0" }, execution.document)));
+                                h("pre.diff", { tabindex: "0" }, execution.document.slice(0, LARGEST)),
+                                execution.document.length > LARGEST && h("p.subtle", null, _("The rest of it is in the report."))));
 }
 
 function draw(slot, execution) {
@@ -173,13 +175,28 @@ export function call(slot, place, page) {
             unwatch = null;
             return;
         }
-        timer = setTimeout(() => cockpit.hidden ? follow(execution) : load(), 2000);
+        if (cockpit.hidden)
+            return;
+        timer = setTimeout(load, 2000);
         if (!unwatch)
             unwatch = lines(["watch", `--driver=${execution.driver}`, `--guest=${execution.object}`], objects => {
                 if (objects.some(object => object.id === execution.id && object.kind !== "begun"))
                     load();
             }, () => { unwatch = null });
     }
+
+    // Nothing is asked while nobody looks.
+    const seen = () => {
+        if (cockpit.hidden) {
+            clearTimeout(timer);
+            if (unwatch)
+                unwatch();
+            unwatch = null;
+        } else {
+            load();
+        }
+    };
+    cockpit.addEventListener("visibilitychange", seen);
 
     let loadingNow = false;
     let once = false;
@@ -223,6 +240,7 @@ export function call(slot, place, page) {
     return {
         close() {
             closed = true;
+            cockpit.removeEventListener("visibilitychange", seen);
             clearTimeout(timer);
             if (unwatch)
                 unwatch();

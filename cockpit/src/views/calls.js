@@ -5,6 +5,7 @@ import { fail, failure } from "../failure.js";
 import { Feed } from "../feed.js";
 import * as filters from "../filters.js";
 import { json } from "../hookmux.js";
+import { guestChoices, knownGuests } from "../known-guests.js";
 import { List, listTable } from "../list.js";
 import { button, emptyState, input, loading, select, toggles } from "../pf.js";
 import * as route from "../route.js";
@@ -28,17 +29,6 @@ function offer(list) {
     offered.then(names => replace(list, names.map(value => h("option", { value }))), () => { offered = null });
 }
 
-// The guests and networks that are known; asked for again after a minute.
-let guestNames = null;
-let guestsAsked = 0;
-function knownGuests() {
-    if (!guestNames || Date.now() - guestsAsked > 60000) {
-        guestsAsked = Date.now();
-        guestNames = json(["list", "--guests"]).then(answer => answer.guests.map(guest => guest.object), () => { guestNames = null; return [] });
-    }
-    return guestNames;
-}
-
 function toolbar(chosen, changed) {
     let timer = null;
     const soon = () => {
@@ -55,11 +45,8 @@ function toolbar(chosen, changed) {
     });
     const picked = name => ({ onchange: event => { chosen[name] = event.target.value; show(); now() } });
     const names = h("datalist", { id: "event-names" });
-    const guestList = h("datalist", { id: "guest-names" });
-    const guest = input({
-        type: "search", placeholder: _("Guest or network"), "aria-label": _("Guest or network"), list: guestList.id, "data-test": "filter-guest",
-        onfocus: () => knownGuests().then(known => replace(guestList, known.map(value => h("option", { value })))), ...typed("guest"),
-    });
+    const choices = guestChoices("guest-names");
+    const guest = input({ type: "search", placeholder: _("Guest or network"), "aria-label": _("Guest or network"), "data-test": "filter-guest", ...choices.properties, ...typed("guest") });
     const what = input({
         type: "search", placeholder: _("Event or operation"), "aria-label": _("Event or operation"), list: names.id, "data-test": "filter-what",
         title: _("For example after_vm_start, after_vm_, qemu/started, started, '*_network_*'"),
@@ -88,7 +75,7 @@ function toolbar(chosen, changed) {
     }
     show();
     return {
-        element: h("div.toolbar", { role: "search", "aria-label": _("Filters") }, guest.element, guestList, what.element, names, driver.element, since.element, between, only.element, clear),
+        element: h("div.toolbar", { role: "search", "aria-label": _("Filters") }, guest.element, choices.list, what.element, names, driver.element, since.element, between, only.element, clear),
         show,
         close: () => clearTimeout(timer),
     };

@@ -101,7 +101,7 @@ function chooser(guests) {
     if (!guests.length)
         return emptyState("hook", _("No guest is known yet"), { body: h("p", null, _("Guests appear here once libvirt has defined one, or has made a call about one.")) });
     return table(_("Guests"), [_("Name"), _("Driver"), _("State"), _("Last call"), _("Result")], h("tbody.pf-v6-c-table__tbody", null, guests.map(guest =>
-        h("tr.pf-v6-c-table__tr", { "data-test": "guest-row", "data-guest": guest.object },
+        h("tr.pf-v6-c-table__tr.guest-row", { "data-test": "guest-row", "data-guest": guest.object },
           cell(_("Name"), h("a.link.strong", { href: guestHref(guest), "data-test": "guest-link", "data-guest": guest.object }, guest.object)),
           cell(_("Driver"), guest.driver),
           cell(_("State"), guest.running === null ? "" : guest.running ? label(_("runs"), "green", "good") : label(_("shut off"), "grey", "off"), !guest.defined && [" ", label(_("transient or gone"), "grey")]),

@@ -106,13 +106,24 @@ function dayCard({ last_day: day }) {
                     h("div.figures", null,
                       figure(day.calls, ngettext("call", "calls", day.calls), "day-calls", "", { since: "24h" }),
                       figure(day.failed, _("failed"), "day-failed", "is-bad", { since: "24h", only: "failed" }),
-                      figure(day.lost, _("lost"), "day-lost", "is-warn", { since: "24h", only: "lost" })),
+                      figure(day.lost, _("lost"), "day-lost", "is-warn", { since: "24h", only: "lost" }),
+                      day.detached_failed ? h("div.figure.is-bad", { "data-test": "day-detached" }, h("span.figure-number", null, String(day.detached_failed)), h("span.figure-name", null, _("detached failed"))) : null),
                     day.hours && day.hours.length ? chart(day.hours) : null,
                     day.last_failure && h("p.last-failure", { "data-test": "last-failure" },
                                           h("span.subtle", null, _("Last failure:"), " "),
                                           h("a.link", { href: callHref(day.last_failure.id) }, `${callWords(day.last_failure)} ${day.last_failure.object}`),
                                           h("span.subtle", null, ` ${ago(day.last_failure.began)}`),
                                           day.last_failure.failure && h("span.why", null, prose(day.last_failure.failure))));
+}
+
+// Detached hooks that failed, and are tried again or were put aside.
+function queueCard({ queue }) {
+    if (!queue.failures.length)
+        return null;
+    return cardWith({ test: "queue-failures" }, _("Detached hooks that failed"), h("ul.plain-list", null, queue.failures.map(job => h("li", { "data-id": job.id },
+        h("a.link", { href: callHref(job.parent) }, job.hook), h("span", null, job.object),
+        h("span.subtle", null, job.state, " · ", format(ngettext("$0 try", "$0 tries", job.attempts), job.attempts)),
+        job.last && h("span.why", null, prose(job.last))))));
 }
 
 // What runs now, drawn again each second.
@@ -166,7 +177,7 @@ export function overview(slot, place, page) {
         steps.hidden = !next;
         replace(steps, next);
         if (!top.contains(document.activeElement))
-            replace(top, stateCard(status), dayCard(status));
+            replace(top, stateCard(status), dayCard(status), queueCard(status));
         if (!fed)
             running.set(status.running);
         page.ready();
