@@ -9,7 +9,8 @@ import * as filters from "../filters.js";
 import * as host from "../host.js";
 import { icon } from "../icons.js";
 import { List, listTable } from "../list.js";
-import { alert, button, cardWith, emptyState, label, loading, note } from "../pf.js";
+import { button, cardWith, emptyState, label, loading, note } from "../pf.js";
+import { quote } from "../quote.js";
 import { callHref } from "../row.js";
 import * as route from "../route.js";
 import { _, format, ngettext } from "../text.js";
@@ -154,7 +155,9 @@ function nextSteps(status) {
     const list = status.next.filter(step => step.code !== "bypassed");
     if (!list.length)
         return null;
-    return h("div.steps", null, list.map(step => alert("info", prose(step.message), { test: "next-step", body: step.fix_command ? command(step.fix_command) : step.fix })));
+    return cardWith({ test: "next-steps" }, _("Next"), h("ul.plain-list", null, list.map(step => h("li.next-step", { "data-test": "next-step" },
+        h("p", null, prose(step.message)),
+        step.fix_command && !step.message.includes(quote(step.fix_command)) ? command(step.fix_command) : !step.fix_command && step.fix ? h("p.subtle", null, prose(step.fix)) : null))));
 }
 
 export function overview(slot, place, page) {
@@ -200,19 +203,18 @@ export function overview(slot, place, page) {
     const feed = new Feed(filters.NONE, {
         live: page.live,
         failed: error => replace(recent, failure(error, () => feed.again())),
-        rows: ids => {
+        rows: (ids, kind) => {
             const all = feed.rows.sorted();
             fed = true;
             running.set(all.filter(execution => execution.state === "running").reverse());
             const shown = all.slice(0, RECENT);
-            const started = list.rows.size > 0;
             list.keep(new Map(shown.map(execution => [execution.id, true])));
-            list.put(shown, started);
+            list.put(shown, kind === "live");
             if (!shown.length)
                 replace(recent, h("div.list-foot", { "data-test": "no-call-yet" }, note(_("libvirt has made no call yet for which a hook was considered."))));
             else if (!recent.contains(list.body))
                 replace(recent, listTable(list, _("Newest calls")));
-            if (started && ids.length)
+            if (kind === "live")
                 soon();
         },
     }, { page: 20 });
