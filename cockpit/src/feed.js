@@ -1,4 +1,5 @@
 // A list of executions that stays as new as the host: `watch` first, then `log`, both with the same filters, each execution once.
+import { setHostTime } from "./clock.js";
 import * as filters from "./filters.js";
 import { json, lines } from "./hookmux.js";
 import { Rows } from "./merge.js";
@@ -82,7 +83,7 @@ export class Feed {
         let complete = false;
         this.stop = lines(this.watchWords(), current(objects => {
             if (objects[0].kind === "ready") {
-                objects.shift();
+                setHostTime(objects.shift().at);
                 this.fetch(current, () => {
                     complete = true;
                     this.pause = SHORTEST;

@@ -1,6 +1,7 @@
 // The state of the host at a glance.
 import { beginBypass, endBypass } from "../bypass.js";
 import { chart } from "../chart.js";
+import { hostNow } from "../clock.js";
 import { command } from "../command.js";
 import { append, h, prose, replace } from "../dom.js";
 import { blocks, failure } from "../failure.js";
@@ -134,7 +135,7 @@ function runningCard() {
     const draw = () => replace(list, calls.length
         ? calls.map(execution => h("li", { "data-test": "running-call", "data-id": execution.id },
                                    h("a.link", { href: callHref(execution.id) }, `${callWords(execution)} ${execution.object}`),
-                                   h("span.running-time", null, clock((Date.now() - Date.parse(execution.began)) / 1000)),
+                                   h("span.running-time", null, clock((hostNow() - Date.parse(execution.began)) / 1000)),
                                    execution.running[0] && h("span.subtle.running-what", null, execution.running[0].last_line ? format(_("$0: $1"), execution.running[0].hook, execution.running[0].last_line) : execution.running[0].hook)))
         : h("li.subtle", null, _("No call is running.")));
     draw();
