@@ -1,4 +1,5 @@
 // A list of executions that stays as new as the host: `watch` first, then `log`, both with the same filters, each execution once.
+import { setHostTime } from "./clock.js";
 import * as filters from "./filters.js";
 import { json, lines } from "./hookmux.js";
 import { Rows } from "./merge.js";
@@ -10,11 +11,11 @@ const SHORTEST = 1000;      // the first pause before a lost connection is tried
 const LONGEST = 30000;
 
 export class Feed {
-    // `on` has: rows(changed ids, first), failed(error), live(state), line(line of watch).
+    // `on` has: rows(ids of what changed, "all", "live" or "older": where they come from), failed(error), live(state).
     // `names`: the guests that are known, so that a part of a name finds it.
     constructor(wanted, on, { page = PAGE, names = [] } = {}) {
         this.words = filters.words(wanted, names);
-        this.open = filters.isOpen(wanted);
+        this.isOpen = () => filters.isOpen(wanted);
         this.on = on;
         this.page = page;
         this.rows = new Rows();
@@ -70,8 +71,9 @@ export class Feed {
     connect() {
         const turn = ++this.turn;
         const current = run => value => !this.closed && turn === this.turn && run(value);
-        this.on.live(this.open ? "connecting" : "off");
-        if (!this.open) {
+        const open = this.isOpen();
+        this.on.live(open ? "connecting" : "off");
+        if (!open) {
             this.fetch(current, null);
             return;
         }
@@ -81,7 +83,7 @@ export class Feed {
         let complete = false;
         this.stop = lines(this.watchWords(), current(objects => {
             if (objects[0].kind === "ready") {
-                objects.shift();
+                setHostTime(objects.shift().at);
                 this.fetch(current, () => {
                     complete = true;
                     this.pause = SHORTEST;
@@ -121,14 +123,11 @@ export class Feed {
         if (this.rows.keep(MOST)) {
             const kept = this.rows.sorted();
             this.next = kept[kept.length - 1].id;
-            this.on.rows(changed, true);
+            this.on.rows(changed, "all");
             return;
         }
-        for (const object of objects)
-            if (this.on.line)
-                this.on.line(object);
         if (changed.length)
-            this.on.rows(changed, false);
+            this.on.rows(changed, "live");
     }
 
     fetch(current, then) {
@@ -143,7 +142,7 @@ export class Feed {
             this.loaded = true;
             const changed = this.rows.put(answer.executions);
             if (first || changed.length)
-                this.on.rows(changed, true);
+                this.on.rows(changed, "all");
             if (then)
                 then();
         }), current(error => {
@@ -161,7 +160,7 @@ export class Feed {
             if (this.closed || turn !== this.turn)
                 return;
             this.next = answer.next;
-            this.on.rows(this.rows.put(answer.executions), false);
+            this.on.rows(this.rows.put(answer.executions), "older");
         });
     }
 }

@@ -16,7 +16,7 @@
 //               failure (a command that failed; failure-message, failure-retry), limited-access, not-installed, not-linked, no-call-yet,
 //               announce (the live region for screen readers), dialog (dialog-error, dialog-confirm, dialog-cancel)
 //   overview    status-version, status-entries, entry (data-driver, data-state), status-hooks, status-queue, status-undo,
-//               running (list), running-call (data-id), day-chart, day-calls, day-failed, day-lost, last-failure, recent (list), next-step,
+//               running (list), running-call (data-id), day-chart, day-calls, day-failed, day-lost, day-detached, last-failure, recent (list), next-step, queue-failures,
 //               bypass-open (opens the dialog: bypass-for, bypass-guest, bypass-reason)
 //   calls       filter-guest, filter-driver, filter-what, filter-only-all|failed|lost|running, filter-since, filter-clear,
 //               row (data-id, data-state; row-link leads to the call), square (data-state), calls-older, calls-empty

@@ -1,4 +1,5 @@
 // What rows about executions have in common: the result, the squares of the hooks, the link to the call.
+import { hostNow } from "./clock.js";
 import { h } from "./dom.js";
 import { label } from "./pf.js";
 import { href } from "./route.js";
@@ -34,7 +35,7 @@ export function callLink(execution) {
 }
 
 // How long it took, or for how long it has been running.
-export function took(execution, now = Date.now()) {
+export function took(execution, now = hostNow()) {
     if (execution.state === "running")
         return clock((now - Date.parse(execution.began)) / 1000);
     return duration(execution.duration_s);

@@ -7,6 +7,7 @@ import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
 import { json, lines, text } from "../hookmux.js";
 import { icon } from "../icons.js";
+import { elapsed } from "../timeline.js";
 import { alert, button, cardWith, facts, label, loading, note } from "../pf.js";
 import { retry } from "../retry.js";
 import { callHref, resultLabel } from "../row.js";
@@ -141,7 +142,7 @@ function documents(execution) {
 }
 
 function draw(slot, execution) {
-    const now = execution.state === "running" ? (Date.now() - Date.parse(execution.began)) / 1000 : null;
+    const now = execution.state === "running" ? elapsed(execution) : null;
     replace(slot,
             h("nav.pf-v6-c-breadcrumb", { "aria-label": _("Breadcrumb") }, h("ol.pf-v6-c-breadcrumb__list", null,
               h("li.pf-v6-c-breadcrumb__item", null, h("a.pf-v6-c-breadcrumb__link", { href: route.href(["calls"]) }, _("Calls"))),

@@ -104,15 +104,15 @@ export function calls(slot, place, page) {
         open();
     });
     let feed = null;
-    let fresh = [];
+    let untold = [];
 
     append(slot, h("section.pf-v6-c-card.calls-card", { "aria-label": _("Calls") }, bar.element, body, foot));
 
     // Told when it is quiet: how many are new, and how many of them failed.
     function tell(ids) {
-        fresh.push(...ids.filter(id => !fresh.includes(id)));
+        untold.push(...ids);
         announceLater(() => {
-            const told = fresh.splice(0).map(id => feed && feed.rows.get(id)).filter(Boolean);
+            const told = untold.splice(0).map(id => feed && feed.rows.get(id)).filter(Boolean);
             const failed = told.filter(execution => execution.state === "failed").length;
             const text = format(ngettext("$0 new call", "$0 new calls", told.length), told.length);
             return failed ? format(_("$0, $1 failed"), text, failed) : text;
@@ -137,20 +137,19 @@ export function calls(slot, place, page) {
         element.disabled = false;
     }
 
-    function drawRows(ids, all) {
-        const started = list.rows.size > 0;
-        if (all)
+    function drawRows(ids, kind) {
+        const fresh = kind === "live" ? ids.filter(id => !list.rows.has(id)) : [];
+        if (kind === "all")
             list.keep(feed.rows.rows);
-        if (feed.rows.size === 0) {
+        if (feed.rows.size === 0)
             replace(body, nothing(chosen, () => { Object.assign(chosen, filters.NONE); bar.show(); route.replace(["calls"], {}); open() }));
-        } else if (!body.contains(list.body)) {
+        else if (!body.contains(list.body))
             replace(body, listTable(list, _("Calls")));
-        }
-        list.put((all ? feed.rows.sorted() : ids.map(id => feed.rows.get(id)).filter(Boolean)), started && !all);
+        list.put(kind === "all" ? feed.rows.sorted() : ids.map(id => feed.rows.get(id)).filter(Boolean), kind === "live");
         drawFoot();
         page.ready();
-        if (started && !all)
-            tell(ids);
+        if (fresh.length)
+            tell(fresh);
     }
 
     let opened = 0;
@@ -160,7 +159,7 @@ export function calls(slot, place, page) {
             feed.close();
         feed = null;
         list.keep(new Map());
-        fresh = [];
+        untold = [];
         // Rows of other filters go at once; "loading" comes only if it takes a while.
         replace(body, loading());
         replace(foot);

@@ -1,5 +1,6 @@
 // Which hooks run in a guest's life, in what order, how they ended last, and why others don't run.
-import { append, h, prose, replace } from "../dom.js";
+import { onBack } from "../back.js";
+import { h, prose, replace } from "../dom.js";
 import { blocks, fail, failure } from "../failure.js";
 import { json } from "../hookmux.js";
 import { icon } from "../icons.js";
@@ -116,8 +117,10 @@ export function guests(slot, place, page) {
     const name = place.path[1];
     let unknown = false;        // show it although nobody knows the guest
     let closed = false;
+    let shown = null;
 
     const load = () => {
+        shown = null;
         replace(slot, loading());
         return name === undefined ? all() : one();
     };
@@ -154,8 +157,10 @@ export function guests(slot, place, page) {
             const answer = await json(["plan", ...(GUESTS.includes(driver) ? [`--driver=${driver}`] : []), ...(unknown ? ["--unknown"] : []), "--", name]);
             if (closed)
                 return;
-            slot.replaceChildren();
-            append(slot, [crumbs, life(answer)]);
+            const text = JSON.stringify(answer);
+            if (text !== shown)
+                replace(slot, crumbs, life(answer));
+            shown = text;
         } catch (error) {
             if (!closed && blocks(error))
                 fail(slot, slot, error, load, page);
@@ -167,5 +172,11 @@ export function guests(slot, place, page) {
     }
 
     load();
-    return { close: () => { closed = true } };
+    const alone = onBack(() => name !== undefined && shown !== null && one());
+    return {
+        close() {
+            closed = true;
+            alone();
+        },
+    };
 }

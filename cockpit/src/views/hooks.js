@@ -1,5 +1,6 @@
 // All hooks by event, in the order in which they run; registered ones can be switched off and on.
 import { announce } from "../announce.js";
+import { onBack } from "../back.js";
 import { command } from "../command.js";
 import { dialog } from "../dialog.js";
 import { append, h, prose, replace } from "../dom.js";
@@ -126,6 +127,7 @@ function byPlace(hooks) {
 export function hooks(slot, place, page) {
     let closed = false;
     let all = [];
+    let shown = null;
     const wanted = place.options.hook;
     const list = h("div", null, loading());
     const search = input({ type: "search", placeholder: _("Name, event or program"), "aria-label": _("Name, event or program"), "data-test": "hooks-search", value: wanted || "", oninput: () => draw() });
@@ -139,8 +141,12 @@ export function hooks(slot, place, page) {
             replace(list, emptyState("hook", _("There is no hook yet"), { body: [h("p", null, _("A hook is an executable file in the directory of an event, or a program that is registered. This makes a first one:")), command(["hookmux", "new", "after_vm_start", "10-first"])] }));
             return;
         }
+        const focused = list.contains(document.activeElement) && document.activeElement.closest("[data-hook]");
         replace(list, found.length ? [...byPlace(found)].map(([name, some]) => h("section.event", { "aria-label": name }, h("h2.event-name", null, name), h("ol.hooks", null, some.map(hook => row(hook, load, hook.hook === opened)))))
             : emptyState("search", _("No hook matches"), { actions: button(_("Clear filters"), "link", () => { search.control.value = ""; draw(); search.control.focus() }) }));
+        const again = focused && list.querySelector(`[data-hook="${CSS.escape(focused.dataset.hook)}"] .hook-act button, [data-hook="${CSS.escape(focused.dataset.hook)}"] button`);
+        if (again)
+            again.focus();
     }
 
     async function load() {
@@ -148,14 +154,26 @@ export function hooks(slot, place, page) {
             const answer = await json(["list"]);
             if (closed)
                 return;
+            const text = JSON.stringify(answer.hooks);
+            const first = all.length === 0;
             all = answer.hooks;
-            draw(wanted);
+            if (text !== shown)
+                draw(first ? wanted : null);
+            shown = text;
         } catch (error) {
-            if (!closed)
-                fail(slot, list, error, load, page);
+            if (closed)
+                return;
+            shown = null;
+            fail(slot, list, error, load, page);
         }
         page.ready();
     }
     load();
-    return { close: () => { closed = true } };
+    const alone = onBack(load);
+    return {
+        close() {
+            closed = true;
+            alone();
+        },
+    };
 }

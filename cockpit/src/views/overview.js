@@ -1,6 +1,7 @@
 // The state of the host at a glance.
 import { beginBypass, endBypass } from "../bypass.js";
 import { chart } from "../chart.js";
+import { hostNow } from "../clock.js";
 import { command } from "../command.js";
 import { append, h, prose, replace } from "../dom.js";
 import { blocks, failure } from "../failure.js";
@@ -9,7 +10,8 @@ import * as filters from "../filters.js";
 import * as host from "../host.js";
 import { icon } from "../icons.js";
 import { List, listTable } from "../list.js";
-import { alert, button, cardWith, emptyState, label, loading, note } from "../pf.js";
+import { button, cardWith, emptyState, label, loading, note } from "../pf.js";
+import { quote } from "../quote.js";
 import { callHref } from "../row.js";
 import * as route from "../route.js";
 import { _, format, ngettext } from "../text.js";
@@ -133,7 +135,7 @@ function runningCard() {
     const draw = () => replace(list, calls.length
         ? calls.map(execution => h("li", { "data-test": "running-call", "data-id": execution.id },
                                    h("a.link", { href: callHref(execution.id) }, `${callWords(execution)} ${execution.object}`),
-                                   h("span.running-time", null, clock((Date.now() - Date.parse(execution.began)) / 1000)),
+                                   h("span.running-time", null, clock((hostNow() - Date.parse(execution.began)) / 1000)),
                                    execution.running[0] && h("span.subtle.running-what", null, execution.running[0].last_line ? format(_("$0: $1"), execution.running[0].hook, execution.running[0].last_line) : execution.running[0].hook)))
         : h("li.subtle", null, _("No call is running.")));
     draw();
@@ -154,7 +156,9 @@ function nextSteps(status) {
     const list = status.next.filter(step => step.code !== "bypassed");
     if (!list.length)
         return null;
-    return h("div.steps", null, list.map(step => alert("info", prose(step.message), { test: "next-step", body: step.fix_command ? command(step.fix_command) : step.fix })));
+    return cardWith({ test: "next-steps" }, _("Next"), h("ul.plain-list", null, list.map(step => h("li.next-step", { "data-test": "next-step" },
+        h("p", null, prose(step.message)),
+        step.fix_command && !step.message.includes(quote(step.fix_command)) ? command(step.fix_command) : !step.fix_command && step.fix ? h("p.subtle", null, prose(step.fix)) : null))));
 }
 
 export function overview(slot, place, page) {
@@ -200,19 +204,18 @@ export function overview(slot, place, page) {
     const feed = new Feed(filters.NONE, {
         live: page.live,
         failed: error => replace(recent, failure(error, () => feed.again())),
-        rows: ids => {
+        rows: (ids, kind) => {
             const all = feed.rows.sorted();
             fed = true;
             running.set(all.filter(execution => execution.state === "running").reverse());
             const shown = all.slice(0, RECENT);
-            const started = list.rows.size > 0;
             list.keep(new Map(shown.map(execution => [execution.id, true])));
-            list.put(shown, started);
+            list.put(shown, kind === "live");
             if (!shown.length)
                 replace(recent, h("div.list-foot", { "data-test": "no-call-yet" }, note(_("libvirt has made no call yet for which a hook was considered."))));
             else if (!recent.contains(list.body))
                 replace(recent, listTable(list, _("Newest calls")));
-            if (started && ids.length)
+            if (kind === "live")
                 soon();
         },
     }, { page: 20 });
