@@ -7,6 +7,7 @@ import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
 import { json, lines, text } from "../hookmux.js";
 import { icon } from "../icons.js";
+import { machinesLink } from "../machines.js";
 import { elapsed } from "../timeline.js";
 import { alert, button, cardWith, facts, label, loading, note } from "../pf.js";
 import { retry } from "../retry.js";
@@ -58,7 +59,7 @@ function actions(execution) {
                  ? button(_("End this call"), "danger", () => stop(execution), { "data-test": "stop" })
                  : !execution.untrusted && button(_("Run again"), "secondary", () => retry(execution.id), { "data-test": "retry" }),
              button(_("Download report"), "secondary", event => download(execution, event), { "data-test": "download" }),
-             guest && button(_("Open in Machines"), "link", () => route.jump(route.machine(execution.object)), { "data-test": "machines-link", sign: "out" }));
+             guest && machinesLink(execution.object));
 }
 
 function told(execution) {
