@@ -28,7 +28,7 @@ function details(bypass) {
 const MOST = 3;
 
 function banner(bypass) {
-    return alert("danger", sentence(bypass), {
+    return alert(bypass.object === null ? "danger" : "warning", sentence(bypass), {
         test: "bypass-banner",
         "data-object": bypass.object,
         title: bypass.until ? exactly(bypass.until) : null,
