@@ -5,6 +5,7 @@ import { callLink, resultLabel, squares, time, took, why } from "./row.js";
 import { cell } from "./pf.js";
 import { _, format } from "./text.js";
 import { causeWords, detachedWords } from "./words.js";
+import { oneLine } from "./visible.js";
 
 export class List {
     constructor({ guests = true } = {}) {
@@ -78,7 +79,7 @@ export class List {
         const reason = why(execution);
         append(row.element, [
             cellOf("time", _("Time"), time(execution.began)),
-            this.guests && cellOf("guest", _("Guest"), h("span.guest-name", { title: execution.object.length > 40 ? execution.object : null }, execution.object), execution.remote && h("span.subtle", null, ` ${format(_("on $0"), execution.remote.host)}`)),
+            this.guests && cellOf("guest", _("Guest"), h("span.guest-name", { title: execution.object.length > 40 ? execution.object : null }, oneLine(execution.object)), execution.remote && h("span.subtle", null, ` ${format(_("on $0"), execution.remote.host)}`)),
             cellOf("call", _("Call"), callLink(execution), execution.cause !== "libvirt" && h("span.call-cause", null, causeWords(execution.cause))),
             cellOf("hooks", _("Hooks"), squares(execution.runs)),
             h("td.pf-v6-c-table__td.of-took", { "data-label": _("Took") }, row.took),

@@ -16,6 +16,7 @@ import * as route from "../route.js";
 import { _, format } from "../text.js";
 import { clock, duration, exactly, when } from "../time.js";
 import { callWords, causeWords, classWords } from "../words.js";
+import { oneLine } from "../visible.js";
 
 const cockpit = globalThis.cockpit;
 const LARGEST = 500000;     // characters of a document that are shown
@@ -147,9 +148,9 @@ function draw(slot, execution) {
     replace(slot,
             h("nav.pf-v6-c-breadcrumb", { "aria-label": _("Breadcrumb") }, h("ol.pf-v6-c-breadcrumb__list", null,
               h("li.pf-v6-c-breadcrumb__item", null, h("a.pf-v6-c-breadcrumb__link", { href: route.href(["calls"]) }, _("Calls"))),
-              h("li.pf-v6-c-breadcrumb__item", null, h("span.pf-v6-c-breadcrumb__item-divider", null, icon("right")), h("span.pf-v6-c-breadcrumb__link.pf-m-current", { "aria-current": "page" }, `${callWords(execution)} ${execution.object}`)))),
+              h("li.pf-v6-c-breadcrumb__item", null, h("span.pf-v6-c-breadcrumb__item-divider", null, icon("right")), h("span.pf-v6-c-breadcrumb__link.pf-m-current", { "aria-current": "page" }, `${callWords(execution)} ${oneLine(execution.object)}`)))),
             cardWith({ actions: actions(execution), test: "call-facts", className: "call-head" },
-                     [h("span", null, `${callWords(execution)} ${execution.object}`), " ", h("span", { "data-test": "call-state", "data-state": execution.state }, resultLabel(execution))],
+                     [h("span", null, `${callWords(execution)} ${oneLine(execution.object)}`), " ", h("span", { "data-test": "call-state", "data-state": execution.state }, resultLabel(execution))],
                      state(execution), runningNow(execution), summary(execution)),
             cardWith({ test: "timeline-card" }, _("Timeline"), execution.runs.length ? bars(execution, now) : h("p.subtle", null, _("No hook ran."))),
             notRun(execution),
@@ -221,7 +222,7 @@ export function call(slot, place, page) {
                     again.focus();
             }
             shown = text;
-            page.title(`${callWords(execution)} ${execution.object}`);
+            page.title(`${callWords(execution)} ${oneLine(execution.object)}`);
             follow(execution);
         } catch (error) {
             if (!closed) {

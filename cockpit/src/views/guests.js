@@ -13,6 +13,7 @@ import { _, format, ngettext } from "../text.js";
 import { ago, exactly } from "../time.js";
 import { callWords, classWords, look, word } from "../words.js";
 import { command } from "../command.js";
+import { oneLine } from "../visible.js";
 
 const GUESTS = ["qemu", "lxc", "libxl", "bhyve"];
 
@@ -85,7 +86,7 @@ function life(answer) {
         cardWith({
             test: "guest-head",
             actions: answer.driver === "qemu" && machinesLink(answer.object),
-        }, [answer.object, " ", state],
+        }, [oneLine(answer.object), " ", state],
         h("p.subtle", null, answer.driver, answer.uuid && [" · ", h("span.mono", null, answer.uuid)], answer.networks.length ? ` · ${format(ngettext("network $0", "networks $0", answer.networks.length), answer.networks.join(", "))}` : ""),
         answer.document === null ? note(_("libvirt has no file about this guest: conditions that need one (uuid, title, network, property) don't hold here.")) : null,
         answer.managed_save ? note(_("libvirt has a managed save of it: its next start is a restore.")) : null,
@@ -104,7 +105,7 @@ function chooser(guests) {
         return emptyState("hook", _("No guest is known yet"), { body: h("p", null, _("Guests appear here once libvirt has defined one, or has made a call about one.")) });
     return table(_("Guests"), [_("Name"), _("Driver"), _("State"), _("Last call"), _("Result")], h("tbody.pf-v6-c-table__tbody", null, guests.map(guest =>
         h("tr.pf-v6-c-table__tr.guest-row", { "data-test": "guest-row", "data-guest": guest.object },
-          cell(_("Name"), h("a.link.strong", { href: guestHref(guest), "data-test": "guest-link", "data-guest": guest.object }, guest.object)),
+          cell(_("Name"), h("a.link.strong", { href: guestHref(guest), "data-test": "guest-link", "data-guest": guest.object }, oneLine(guest.object))),
           cell(_("Driver"), guest.driver),
           cell(_("State"), guest.running === null ? "" : guest.running ? label(_("runs"), "green", "good") : label(_("shut off"), "grey", "off"), !guest.defined && [" ", label(_("transient or gone"), "grey")]),
           cell(_("Last call"), guest.last ? [h("a.link", { href: callHref(guest.last.id) }, callWords(guest.last)), h("span.subtle", null, " ", time(guest.last.began))] : h("span.subtle", null, _("none"))),

@@ -17,6 +17,7 @@ import * as route from "../route.js";
 import { _, format, ngettext } from "../text.js";
 import { ago, clock } from "../time.js";
 import { callWords } from "../words.js";
+import { oneLine } from "../visible.js";
 
 const RECENT = 8;
 
@@ -113,7 +114,7 @@ function dayCard({ last_day: day }) {
                     day.hours && day.hours.length ? chart(day.hours) : null,
                     day.last_failure && h("p.last-failure", { "data-test": "last-failure" },
                                           h("span.subtle", null, _("Last failure:"), " "),
-                                          h("a.link", { href: callHref(day.last_failure.id) }, `${callWords(day.last_failure)} ${day.last_failure.object}`),
+                                          h("a.link", { href: callHref(day.last_failure.id) }, `${callWords(day.last_failure)} ${oneLine(day.last_failure.object)}`),
                                           h("span.subtle", null, ` ${ago(day.last_failure.began)}`),
                                           day.last_failure.failure && h("span.why", null, prose(day.last_failure.failure))));
 }
@@ -134,7 +135,7 @@ function runningCard() {
     let calls = [];
     const draw = () => replace(list, calls.length
         ? calls.map(execution => h("li", { "data-test": "running-call", "data-id": execution.id },
-                                   h("a.link", { href: callHref(execution.id) }, `${callWords(execution)} ${execution.object}`),
+                                   h("a.link", { href: callHref(execution.id) }, `${callWords(execution)} ${oneLine(execution.object)}`),
                                    h("span.running-time", null, clock((hostNow() - Date.parse(execution.began)) / 1000)),
                                    execution.running[0] && h("span.subtle.running-what", null, execution.running[0].last_line ? format(_("$0: $1"), execution.running[0].hook, execution.running[0].last_line) : execution.running[0].hook)))
         : h("li.subtle", null, _("No call is running.")));
