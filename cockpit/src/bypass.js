@@ -8,6 +8,7 @@ import { guestChoices } from "./known-guests.js";
 import { alert, button, field, input, select } from "./pf.js";
 import { _, format, ngettext } from "./text.js";
 import { exactly, until } from "./time.js";
+import { oneLine } from "./visible.js";
 
 const TIMES = [["15m", _("15 minutes")], ["1h", _("1 hour")], ["4h", _("4 hours")], ["24h", _("1 day")], ["7d", _("7 days")], ["boot", _("until the host restarts")]];
 
@@ -15,7 +16,7 @@ function sentence(bypass) {
     const end = bypass.this_boot ? _("until the host restarts") : bypass.until ? format(_("until $0"), until(bypass.until)) : _("without an end");
     return bypass.object === null
         ? format(_("Hooks are switched off $0: libvirt's calls succeed, and no hook runs"), end)
-        : format(_("Hooks are switched off for $0 $1: libvirt's calls about it succeed, and no hook runs"), bypass.object, end);
+        : format(_("Hooks are switched off for $0 $1: libvirt's calls about it succeed, and no hook runs"), oneLine(bypass.object), end);
 }
 
 function details(bypass) {

@@ -39,7 +39,7 @@ function step(item) {
              h("span.step-order", { "aria-hidden": "true" }, runs || item.state === "fails" ? String(item.order === null ? "" : item.order) : "–"),
              h("div.step-body", null,
                h("span.step-line", null,
-                 h("a.step-name", { href: route.href(["hooks"], { hook: item.hook }), title: item.path }, item.event ? item.hook.replace(`${item.event}/`, "") : item.hook),
+                 h("a.step-name", { href: route.href(["hooks"], { hook: item.hook }), title: item.path }, oneLine(item.event ? item.hook.replace(`${item.event}/`, "") : item.hook)),
                  item.detached && label(_("detached"), "grey", null, { title: _("Runs after libvirt has its answer") }),
                  item.undo && label(_("undo"), "grey", null, { title: _("What it sets up is taken back at the end") }),
                  lastRun(item)),

@@ -12,6 +12,7 @@ import { callHref } from "../row.js";
 import * as route from "../route.js";
 import { _, format, ngettext } from "../text.js";
 import { ago, duration, exactly } from "../time.js";
+import { oneLine } from "../visible.js";
 import { hookColour, hookWord, look, runWord, word } from "../words.js";
 
 // `hooks.d/NAME.yaml` → NAME, as `enable` and `disable` take it.
@@ -47,7 +48,7 @@ function last(hook) {
     return [h("span.square", { class: `is-${look(hook.last.state).name}`, "aria-hidden": "true" }), " ",
         h("a.link", { href: callHref(hook.last.id), title: exactly(hook.last.began) }, ago(hook.last.began)),
         h("span.for-readers", null, `, ${word(hook.last.state)}`),
-        h("span.subtle", null, ` ${hook.last.object}`)];
+        h("span.subtle", null, ` ${oneLine(hook.last.object)}`)];
 }
 
 // What is known of a hook beyond its row, and how its runs went.
@@ -98,7 +99,7 @@ function row(hook, again, open) {
             if (!more.hidden)
                 details(hook, more);
         },
-    }, h("span.hook-order", { "aria-hidden": "true" }, hook.order === null ? "–" : String(hook.order)), h("span", null, hook.name));
+    }, h("span.hook-order", { "aria-hidden": "true" }, hook.order === null ? "–" : String(hook.order)), h("span", null, oneLine(hook.name)));
     const can = hook.registration !== null && (hook.state === "disabled" || hook.state === "masked" || hook.state === "active");
     const off = hook.state !== "active";
     const element = h("li.hook", { "data-test": "hook", "data-hook": hook.hook, "data-state": hook.state, class: hook.state === "disabled" || hook.state === "masked" ? "is-off" : "" },
