@@ -6,8 +6,9 @@ import { json } from "./hookmux.js";
 import * as host from "./host.js";
 import { guestChoices } from "./known-guests.js";
 import { alert, button, field, input, select } from "./pf.js";
-import { _, format } from "./text.js";
+import { _, format, ngettext } from "./text.js";
 import { exactly, until } from "./time.js";
+import { oneLine } from "./visible.js";
 
 const TIMES = [["15m", _("15 minutes")], ["1h", _("1 hour")], ["4h", _("4 hours")], ["24h", _("1 day")], ["7d", _("7 days")], ["boot", _("until the host restarts")]];
 
@@ -15,7 +16,7 @@ function sentence(bypass) {
     const end = bypass.this_boot ? _("until the host restarts") : bypass.until ? format(_("until $0"), until(bypass.until)) : _("without an end");
     return bypass.object === null
         ? format(_("Hooks are switched off $0: libvirt's calls succeed, and no hook runs"), end)
-        : format(_("Hooks are switched off for $0 $1: libvirt's calls about it succeed, and no hook runs"), bypass.object, end);
+        : format(_("Hooks are switched off for $0 $1: libvirt's calls about it succeed, and no hook runs"), oneLine(bypass.object), end);
 }
 
 function details(bypass) {
@@ -25,14 +26,23 @@ function details(bypass) {
     return [parts.join(" "), bypass.reason && format(_("Reason: $0"), bypass.reason)].filter(Boolean).join(" · ");
 }
 
-export function bypassBanner(slot, status) {
-    replace(slot, status.bypasses.map(bypass => alert("danger", sentence(bypass), {
+const MOST = 3;
+
+function banner(bypass) {
+    return alert(bypass.object === null ? "danger" : "warning", sentence(bypass), {
         test: "bypass-banner",
-        "data-object": bypass.object === null ? null : bypass.object,
+        "data-object": bypass.object,
         title: bypass.until ? exactly(bypass.until) : null,
         body: h("p", null, details(bypass)),
         actions: button(_("Run hooks again"), "link inline", () => endBypass(bypass), { "data-test": "bypass-end" }),
-    })));
+    });
+}
+
+// One alert for each; many are folded behind the first ones.
+export function bypassBanner(slot, { bypasses }) {
+    const more = bypasses.slice(MOST);
+    replace(slot, bypasses.slice(0, MOST).map(banner),
+            more.length ? h("details.banner-more", null, h("summary", null, format(ngettext("$0 more guest without hooks", "$0 more guests without hooks", more.length), more.length)), more.map(banner)) : null);
 }
 
 export function endBypass(bypass) {

@@ -23,7 +23,7 @@
 //   call        call-state (data-state), call-facts, run (data-hook, data-state), run-bar, run-wait, run-limit, output (data-stream),
 //               output-more, document-diff, not-run (data-hook), retry, retry-dry (dialog), download, stop, machines-link, related (data-id)
 //   guests      guest-name, guest-show, guest-link (data-guest), part (data-action), lane-call (data-operation), step (data-hook, data-state)
-//   hooks       hook (data-hook, data-state), hook-enable, hook-disable, hooks-search
+//   hooks       hook (data-hook, data-state), hook-enable, hook-disable, hook-toggle, hooks-search, hooks-events-some|all, event (data-event; event-toggle)
 //   check       finding (data-code, data-severity), finding-fix, finding-copy, finding-mend, check-again, check-clean
 import { followTheme } from "./theme.js";
 import { start } from "./shell.js";

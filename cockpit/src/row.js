@@ -5,6 +5,7 @@ import { label } from "./pf.js";
 import { href } from "./route.js";
 import { _, format, ngettext } from "./text.js";
 import { clock, duration, exactly, when } from "./time.js";
+import { oneLine } from "./visible.js";
 import { callWords, look, result, resultLook, runWord } from "./words.js";
 
 export const callHref = id => href(["call", id]);
@@ -20,7 +21,7 @@ const MOST = 12;
 export function squares(runs) {
     if (!runs.length)
         return h("span.subtle", null, _("none"));
-    const words = runs.map(run => format(_("$0: $1"), run.hook, runWord(run)));
+    const words = runs.map(run => format(_("$0: $1"), oneLine(run.hook), runWord(run)));
     return h("span.squares", { title: words.join("\n") },
              h("span.squares-row", { "aria-hidden": "true" },
                runs.slice(0, MOST).map(run => h("span.square", { class: `is-${look(run.state).name}`, "data-test": "square", "data-state": run.state })),

@@ -132,6 +132,7 @@ export function start(root) {
         slot.dataset.test = "view";
         slot.dataset.view = name;
         slot.replaceChildren();
+        slot.setAttribute("aria-label", TABS.find(entry => entry[0] === tab)[2]);
         bar.mark(tab);
         page.title(name === "overview" ? null : TABS.find(entry => entry[0] === tab)[2]);
         open = { close() {}, ...view(slot, route, page), name };

@@ -11,11 +11,11 @@ function escaped(character) {
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
 }
 
-// A name of a guest or a network: it is one line, whatever is in it.
-export const oneLine = text => visible(text, false);
-
 // `lines`: line breaks and tabs stay as they are, as in output; else they are escaped too.
 export function visible(text, lines = true) {
     const shown = text.replace(HIDDEN, escaped);
     return lines ? shown : shown.replace(/\n/g, "\\n").replace(/\t/g, "\\t");
 }
+
+// A name of a guest, a network or a hook: it is one line, whatever is in it.
+export const oneLine = text => visible(text, false);

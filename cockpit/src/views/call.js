@@ -7,6 +7,7 @@ import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
 import { json, lines, text } from "../hookmux.js";
 import { icon } from "../icons.js";
+import { machinesLink } from "../machines.js";
 import { elapsed } from "../timeline.js";
 import { alert, button, cardWith, facts, label, loading, note } from "../pf.js";
 import { retry } from "../retry.js";
@@ -59,7 +60,7 @@ function actions(execution) {
                  ? button(_("End this call"), "danger", () => stop(execution), { "data-test": "stop" })
                  : !execution.untrusted && button(_("Run again"), "secondary", () => retry(execution.id), { "data-test": "retry" }),
              button(_("Download report"), "secondary", event => download(execution, event), { "data-test": "download" }),
-             guest && button(_("Open in Machines"), "link", () => route.jump(route.machine(execution.object)), { "data-test": "machines-link", sign: "out" }));
+             guest && machinesLink(execution.object));
 }
 
 function told(execution) {
@@ -71,7 +72,7 @@ function told(execution) {
 function summary(execution) {
     const guest = GUESTS.includes(execution.driver);
     return facts([
-        [guest ? _("Guest") : execution.driver === "network" ? _("Network") : _("Object"), guest ? h("a.link", { href: route.href(["guests", execution.object]) }, execution.object) : execution.object],
+        [guest ? _("Guest") : execution.driver === "network" ? _("Network") : _("Object"), guest ? h("a.link", { href: route.href(["guests", execution.object]) }, oneLine(execution.object)) : oneLine(execution.object)],
         [_("Began"), h("time", { datetime: execution.began, title: exactly(execution.began) }, when(execution.began))],
         [_("Took"), execution.duration_s === null ? null : duration(execution.duration_s)],
         [_("Result for libvirt"), told(execution)],
@@ -120,7 +121,7 @@ function notRun(execution) {
         return null;
     return cardWith({ test: "not-run-card" }, _("What didn't run"), h("ul.plain-list", null, list.map(step =>
         h("li", { "data-test": "not-run", "data-hook": step.hook },
-          h("span.not-run-hook", null, step.hook, step.device && ` ${step.device}`),
+          h("span.not-run-hook", null, oneLine(step.hook), step.device && ` ${step.device}`),
           h("span.subtle", null, step.state === "not run" ? "" : `${step.state}: `, prose(step.reason || step.state))))));
 }
 

@@ -5,6 +5,7 @@ import { blocks, fail, failure } from "../failure.js";
 import { json } from "../hookmux.js";
 import { icon } from "../icons.js";
 import { groups, hasHooks, lanes } from "../lanes.js";
+import { machinesLink } from "../machines.js";
 import { alert, button, cardWith, emptyState, input, label, loading, note, table, cell } from "../pf.js";
 import { callHref, resultLabel, time } from "../row.js";
 import * as route from "../route.js";
@@ -38,7 +39,7 @@ function step(item) {
              h("span.step-order", { "aria-hidden": "true" }, runs || item.state === "fails" ? String(item.order === null ? "" : item.order) : "–"),
              h("div.step-body", null,
                h("span.step-line", null,
-                 h("a.step-name", { href: route.href(["hooks"], { hook: item.hook }), title: item.path }, item.event ? item.hook.replace(`${item.event}/`, "") : item.hook),
+                 h("a.step-name", { href: route.href(["hooks"], { hook: item.hook }), title: item.path }, oneLine(item.event ? item.hook.replace(`${item.event}/`, "") : item.hook)),
                  item.detached && label(_("detached"), "grey", null, { title: _("Runs after libvirt has its answer") }),
                  item.undo && label(_("undo"), "grey", null, { title: _("What it sets up is taken back at the end") }),
                  lastRun(item)),
@@ -84,7 +85,7 @@ function life(answer) {
     return [
         cardWith({
             test: "guest-head",
-            actions: answer.driver === "qemu" && button(_("Open in Machines"), "link", () => route.jump(route.machine(answer.object)), { "data-test": "machines-link", sign: "out" }),
+            actions: answer.driver === "qemu" && machinesLink(answer.object),
         }, [oneLine(answer.object), " ", state],
         h("p.subtle", null, answer.driver, answer.uuid && [" · ", h("span.mono", null, answer.uuid)], answer.networks.length ? ` · ${format(ngettext("network $0", "networks $0", answer.networks.length), answer.networks.join(", "))}` : ""),
         answer.document === null ? note(_("libvirt has no file about this guest: conditions that need one (uuid, title, network, property) don't hold here.")) : null,
