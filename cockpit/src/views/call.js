@@ -72,7 +72,9 @@ function told(execution) {
 function summary(execution) {
     const guest = GUESTS.includes(execution.driver);
     return facts([
-        [guest ? _("Guest") : execution.driver === "network" ? _("Network") : _("Object"), guest ? h("a.link", { href: route.href(["guests", execution.object]) }, oneLine(execution.object)) : oneLine(execution.object)],
+        [guest ? _("Guest") : execution.driver === "network" ? _("Network") : _("Object"), guest || execution.driver === "network"
+            ? h("a.link", { href: route.href(["guests", execution.object], execution.driver === "qemu" ? {} : { driver: execution.driver }) }, oneLine(execution.object))
+            : oneLine(execution.object)],
         [_("Began"), h("time", { datetime: execution.began, title: exactly(execution.began) }, when(execution.began))],
         [_("Took"), execution.duration_s === null ? null : duration(execution.duration_s)],
         [_("Result for libvirt"), told(execution)],

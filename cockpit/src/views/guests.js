@@ -15,7 +15,7 @@ import { callWords, classWords, look, word } from "../words.js";
 import { command } from "../command.js";
 import { oneLine } from "../visible.js";
 
-const GUESTS = ["qemu", "lxc", "libxl", "bhyve"];
+const DRIVERS = ["qemu", "lxc", "libxl", "bhyve", "network"];
 
 const ACTIONS = {
     start: _("Start"), reboot: _("Reboot"), reconnect: _("libvirt is restarted"), "snapshot-revert": _("Revert to a snapshot"), save: _("Save"), restore: _("Restore"),
@@ -23,7 +23,9 @@ const ACTIONS = {
     "snapshot-create": _("Create a snapshot"), "attach-device": _("Attach a device"), "detach-device": _("Detach a device"), define: _("Define"), undefine: _("Undefine"), update: _("Update"),
 };
 
-const actionName = action => ACTIONS[action] || action;
+const NETWORK_ACTIONS = { start: _("Start"), destroy: _("Stop"), update: _("Update"), reconnect: _("libvirt is restarted") };
+
+const actionName = (action, driver) => (driver === "network" && NETWORK_ACTIONS[action]) || ACTIONS[action] || action;
 
 function lastRun(step) {
     if (!step.last)
@@ -62,13 +64,14 @@ function lane(call) {
              call.would_fail ? h("p.lane-outcome", null, icon("failed"), " ", call.outcome || format(_("libvirt is told of a failure ($0)"), call.status)) : null);
 }
 
-function part(entry) {
-    const title = [actionName(entry.action), h("span.part-what", null, entry.what)];
+function part(entry, driver) {
+    const name = action => actionName(action, driver);
+    const title = [name(entry.action), h("span.part-what", null, entry.what)];
     if (entry.as)
-        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, actionName(entry.action)), h("span.subtle", null, ` ${entry.what}: `), entry.as.map(action => format(_("as “$0”"), actionName(action))).join(_(", then ")));
+        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, name(entry.action)), h("span.subtle", null, ` ${entry.what}: `), entry.as.map(action => format(_("as “$0”"), name(action))).join(_(", then ")));
     if (!entry.calls.length)
-        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, actionName(entry.action)), h("span.subtle", null, ` ${entry.what}: ${entry.reason || _("no call of libvirt's")}`));
-    return h("section.part", { "data-test": "part", "data-action": entry.action, "aria-label": actionName(entry.action) },
+        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, name(entry.action)), h("span.subtle", null, ` ${entry.what}: ${entry.reason || _("no call of libvirt's")}`));
+    return h("section.part", { "data-test": "part", "data-action": entry.action, "aria-label": name(entry.action) },
              h("h3.part-title", null, title, entry.would_fail && label(_("would fail"), "red", "failed")),
              entry.outcome && note(entry.outcome),
              h("ol.lane", null, entry.calls.filter(call => !call.after_failure).map(lane)),
@@ -78,6 +81,8 @@ function part(entry) {
 }
 
 function life(answer) {
+    const isNetwork = answer.driver === "network";
+    const name = action => actionName(action, answer.driver);
     const parts = lanes(answer.parts);
     const full = parts.filter(entry => entry.calls.length && !entry.as && hasHooks(entry));
     const rest = parts.filter(entry => !full.includes(entry));
@@ -88,22 +93,22 @@ function life(answer) {
             actions: answer.driver === "qemu" && machinesLink(answer.object),
         }, [oneLine(answer.object), " ", state],
         h("p.subtle", null, answer.driver, answer.uuid && [" · ", h("span.mono", null, answer.uuid)], answer.networks.length ? ` · ${format(ngettext("network $0", "networks $0", answer.networks.length), answer.networks.join(", "))}` : ""),
-        answer.document === null ? note(_("libvirt has no file about this guest: conditions that need one (uuid, title, network, property) don't hold here.")) : null,
+        answer.document === null ? note(isNetwork ? _("libvirt has no file about this network: conditions that need one don't hold here.") : _("libvirt has no file about this guest: conditions that need one (uuid, title, network, property) don't hold here.")) : null,
         answer.managed_save ? note(_("libvirt has a managed save of it: its next start is a restore.")) : null,
         answer.notes.map(remark => alert("info", prose(remark.message), { body: remark.fix_command ? command(remark.fix_command) : remark.fix })),
-        h("p.guest-links", null, h("a.link", { href: route.href(["calls"], { guest: answer.object }) }, _("Calls of this guest")))),
+        h("p.guest-links", null, h("a.link", { href: route.href(["calls"], { guest: answer.object }) }, isNetwork ? _("Calls of this network") : _("Calls of this guest")))),
         full.length
-            ? cardWith({ className: "life" }, _("Hooks in its life"), full.map(part))
-            : cardWith({}, null, emptyState("hook", _("No hook runs for this guest"), { body: h("p", null, _("None of the hooks of this host is for it.")) })),
-        rest.length ? cardWith({ className: "life-rest" }, _("Without more hooks"), rest.map(entry => entry.as || !entry.calls.length ? part(entry)
-            : h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, actionName(entry.action)), h("span.subtle", null, ` ${entry.what}: ${_("no hook")} (${entry.calls.map(call => call.operation).join(", ")})`)))) : null,
+            ? cardWith({ className: "life" }, _("Hooks in its life"), full.map(entry => part(entry, answer.driver)))
+            : cardWith({}, null, emptyState("hook", isNetwork ? _("No hook runs for this network") : _("No hook runs for this guest"), { body: h("p", null, _("None of the hooks of this host is for it.")) })),
+        rest.length ? cardWith({ className: "life-rest" }, _("Without more hooks"), rest.map(entry => entry.as || !entry.calls.length ? part(entry, answer.driver)
+            : h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, name(entry.action)), h("span.subtle", null, ` ${entry.what}: ${_("no hook")} (${entry.calls.map(call => call.operation).join(", ")})`)))) : null,
     ];
 }
 
 function chooser(guests) {
     if (!guests.length)
-        return emptyState("hook", _("No guest is known yet"), { body: h("p", null, _("Guests appear here once libvirt has defined one, or has made a call about one.")) });
-    return table(_("Guests"), [_("Name"), _("Driver"), _("State"), _("Last call"), _("Result")], h("tbody.pf-v6-c-table__tbody", null, guests.map(guest =>
+        return emptyState("hook", _("No guest is known yet"), { body: h("p", null, _("Guests and networks appear here once libvirt has defined one, or has made a call about one.")) });
+    return table(_("Guests and networks"), [_("Name"), _("Driver"), _("State"), _("Last call"), _("Result")], h("tbody.pf-v6-c-table__tbody", null, guests.map(guest =>
         h("tr.pf-v6-c-table__tr.guest-row", { "data-test": "guest-row", "data-guest": guest.object },
           cell(_("Name"), h("a.link.strong", { href: guestHref(guest), "data-test": "guest-link", "data-guest": guest.object }, oneLine(guest.object))),
           cell(_("Driver"), guest.driver),
@@ -128,16 +133,16 @@ export function guests(slot, place, page) {
     };
 
     async function all() {
-        const guestsOnly = answer => answer.guests.filter(guest => GUESTS.includes(guest.driver));
+        const withLife = answer => answer.guests.filter(guest => DRIVERS.includes(guest.driver));
         try {
-            const known = guestsOnly(await json(["list", "--guests"]));
+            const known = withLife(await json(["list", "--guests"]));
             if (closed)
                 return;
             const list = h("div.list-body");
             const draw = text => replace(list, chooser(known.filter(guest => guest.object.toLowerCase().includes(text.toLowerCase()))));
-            const search = input({ type: "search", placeholder: _("Name of a guest"), "aria-label": _("Name of a guest"), "data-test": "guest-name", oninput: event => draw(event.target.value),
+            const search = input({ type: "search", placeholder: _("Guest or network"), "aria-label": _("Guest or network"), "data-test": "guest-name", oninput: event => draw(event.target.value),
                                    onkeydown: event => event.key === "Enter" && event.target.value && route.go(["guests", event.target.value]) });
-            replace(slot, h("section.pf-v6-c-card.calls-card", { "aria-label": _("Guests") },
+            replace(slot, h("section.pf-v6-c-card.calls-card", { "aria-label": _("Guests and networks") },
                             h("div.toolbar", { role: "search" }, search.element,
                               button(_("Show"), "secondary", () => search.control.value && route.go(["guests", search.control.value]), { "data-test": "guest-show", title: _("Also of a guest that isn't in the list") })),
                             list));
@@ -156,7 +161,7 @@ export function guests(slot, place, page) {
             h("li.pf-v6-c-breadcrumb__item", null, h("span.pf-v6-c-breadcrumb__item-divider", null, icon("right")), h("span.pf-v6-c-breadcrumb__link.pf-m-current", { "aria-current": "page" }, name))));
         try {
             const driver = place.options.driver;
-            const answer = await json(["plan", ...(GUESTS.includes(driver) ? [`--driver=${driver}`] : []), ...(unknown ? ["--unknown"] : []), "--", name]);
+            const answer = await json(["plan", ...(DRIVERS.includes(driver) ? [`--driver=${driver}`] : []), ...(unknown ? ["--unknown"] : []), "--", name]);
             if (closed)
                 return;
             const text = JSON.stringify(answer);
