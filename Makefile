@@ -200,7 +200,9 @@ install:  ## into $(DESTDIR)$(PREFIX), after `make`
 	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
 	install -m 644 README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE-APACHE LICENSE-MIT '$(DESTDIR)$(PREFIX)/share/doc/hookmux'
 	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
-	install -m 644 docs/* '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
+	install -m 644 docs/*.md '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs'
+	install -d '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs/pictures'
+	install -m 644 docs/pictures/* '$(DESTDIR)$(PREFIX)/share/doc/hookmux/docs/pictures'
 	@set -eu; umask 022; find contrib/hooks contrib/ansible contrib/prometheus contrib/install-hook contrib/README.md -type f | while IFS= read -r file; do \
 		mode=644; [ ! -x "$$file" ] || mode=755; \
 		install -D -m "$$mode" "$$file" '$(DESTDIR)$(PREFIX)/share/hookmux'/"$$file"; \

@@ -4,6 +4,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rm
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { catalogue } from "./po/catalogue.mjs";
+import { slim } from "./slim.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "dist");
@@ -24,6 +25,12 @@ const patternfly = {
                     .replace(/url\("\.\/assets\/[^"]*"\)/g, "none")
                     .replace(/^[^\n{}@]*\.(?:fa[srb]?\b|fa-|pf-v6-pficon)[^{}]*\{[^{}]*\}/gm, "");
             return { contents: css, loader: "css" };
+        });
+        // The bundle has settings of themes that Cockpit doesn't have, and of parts that the page doesn't use.
+        build.onEnd(result => {
+            const css = join(dist, "index.css");
+            if (!result.errors.length)
+                writeFileSync(css, slim(readFileSync(css, "utf8"), readFileSync(join(dist, "index.js"), "utf8") + readFileSync(join(dist, "index.html"), "utf8")));
         });
         // What lies in Cockpit's own static directory is named as it is.
         build.onResolve({ filter: /^\.\.\/\.\.\/static\// }, ({ path }) => ({ path, external: true }));

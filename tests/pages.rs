@@ -363,6 +363,7 @@ pages! {
     adding_hooks: "docs/adding-hooks.md";
     changelog: "CHANGELOG.md";
     check: "docs/check.md";
+    cockpit: "docs/cockpit.md";
     commands_page: "docs/commands.md";
     configuration_management: "docs/configuration-management.md";
     contrib: "docs/contrib.md";

@@ -6,6 +6,7 @@ import { href } from "./route.js";
 import { layout } from "./timeline.js";
 import { _, format, ngettext } from "./text.js";
 import { duration } from "./time.js";
+import { oneLine } from "./visible.js";
 import { look, runWord } from "./words.js";
 
 const place = ({ left, width }) => ({ "inset-inline-start": `${left.toFixed(3)}%`, "inline-size": `${width.toFixed(3)}%` });
@@ -74,7 +75,7 @@ function row(entry, marks, going) {
                h("div.run-name", null,
                  h("span.square", { class: `is-${name}`, "aria-hidden": "true" }),
                  what && h("span.run-kind", { title: what[1] }, what[0], h("span.for-readers", null, what[1])),
-                 h("a.run-hook", { href: href(["hooks"], { hook: run.undo ? run.undo.hook : run.hook.replace(/ \((check|rollback|undo)\)$/, "") }) }, run.hook),
+                 h("a.run-hook", { href: href(["hooks"], { hook: run.undo ? run.undo.hook : run.hook.replace(/ \((check|rollback|undo)\)$/, "") }) }, oneLine(run.hook)),
                  run.device && h("span.subtle", null, run.device)),
                track(entry, marks),
                  h("div.run-took", null, ending(run, going))),

@@ -4,9 +4,11 @@ import { dialog } from "./dialog.js";
 import { h, replace } from "./dom.js";
 import { json } from "./hookmux.js";
 import * as host from "./host.js";
+import { guestChoices } from "./known-guests.js";
 import { alert, button, field, input, select } from "./pf.js";
-import { _, format } from "./text.js";
+import { _, format, ngettext } from "./text.js";
 import { exactly, until } from "./time.js";
+import { oneLine } from "./visible.js";
 
 const TIMES = [["15m", _("15 minutes")], ["1h", _("1 hour")], ["4h", _("4 hours")], ["24h", _("1 day")], ["7d", _("7 days")], ["boot", _("until the host restarts")]];
 
@@ -14,7 +16,7 @@ function sentence(bypass) {
     const end = bypass.this_boot ? _("until the host restarts") : bypass.until ? format(_("until $0"), until(bypass.until)) : _("without an end");
     return bypass.object === null
         ? format(_("Hooks are switched off $0: libvirt's calls succeed, and no hook runs"), end)
-        : format(_("Hooks are switched off for $0 $1: libvirt's calls about it succeed, and no hook runs"), bypass.object, end);
+        : format(_("Hooks are switched off for $0 $1: libvirt's calls about it succeed, and no hook runs"), oneLine(bypass.object), end);
 }
 
 function details(bypass) {
@@ -24,14 +26,23 @@ function details(bypass) {
     return [parts.join(" "), bypass.reason && format(_("Reason: $0"), bypass.reason)].filter(Boolean).join(" · ");
 }
 
-export function bypassBanner(slot, status) {
-    replace(slot, status.bypasses.map(bypass => alert("danger", sentence(bypass), {
+const MOST = 3;
+
+function banner(bypass) {
+    return alert(bypass.object === null ? "danger" : "warning", sentence(bypass), {
         test: "bypass-banner",
-        "data-object": bypass.object === null ? null : bypass.object,
+        "data-object": bypass.object,
         title: bypass.until ? exactly(bypass.until) : null,
         body: h("p", null, details(bypass)),
         actions: button(_("Run hooks again"), "link inline", () => endBypass(bypass), { "data-test": "bypass-end" }),
-    })));
+    });
+}
+
+// One alert for each; many are folded behind the first ones.
+export function bypassBanner(slot, { bypasses }) {
+    const more = bypasses.slice(MOST);
+    replace(slot, bypasses.slice(0, MOST).map(banner),
+            more.length ? h("details.banner-more", null, h("summary", null, format(ngettext("$0 more guest without hooks", "$0 more guests without hooks", more.length), more.length)), more.map(banner)) : null);
 }
 
 export function endBypass(bypass) {
@@ -52,10 +63,10 @@ export function endBypass(bypass) {
     });
 }
 
-export function beginBypass(guests = []) {
+export function beginBypass() {
     const time = select(TIMES, "1h", { "data-test": "bypass-for" });
-    const names = guests.length ? h("datalist", { id: "bypass-guests" }, guests.map(name => h("option", { value: name }))) : null;
-    const guest = input({ "data-test": "bypass-guest", list: names ? names.id : null, placeholder: _("all guests and networks") });
+    const choices = guestChoices("bypass-guests");
+    const guest = input({ "data-test": "bypass-guest", ...choices.properties, placeholder: _("all guests and networks") });
     const reason = input({ "data-test": "bypass-reason", placeholder: _("for example a ticket") });
     dialog({
         title: _("Switch hooks off?"),
@@ -66,7 +77,7 @@ export function beginBypass(guests = []) {
             h("form.pf-v6-c-form", { onsubmit: event => event.preventDefault() },
               field(_("How long"), time),
               field(_("Guest or network"), guest, _("Empty: for all")),
-              names,
+              choices.list,
               field(_("Reason"), reason, _("Shown to everybody while it is on"))),
         ],
         actions: [{

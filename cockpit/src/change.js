@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { alert } from "./pf.js";
 import { _, format, ngettext } from "./text.js";
 
+const LARGEST = 500000;     // characters of a document that are shown
 const NAMES = { "+": _("added"), "-": _("removed") };
 
 function line([sign, text]) {
@@ -16,8 +17,8 @@ const gap = number => number ? h("span.diff-gap", null, format(ngettext("$0 more
 function both(execution) {
     return [
         alert("info", _("The documents differ in too many lines to compare them here.")),
-        h("h3.diff-title", null, _("libvirt's document")), h("pre.diff", { tabindex: "0" }, execution.document),
-        h("h3.diff-title", null, _("What libvirt got instead")), h("pre.diff", { tabindex: "0" }, execution.document_after),
+        h("h3.diff-title", null, _("libvirt's document")), h("pre.diff", { tabindex: "0" }, execution.document.slice(0, LARGEST)),
+        h("h3.diff-title", null, _("What libvirt got instead")), h("pre.diff", { tabindex: "0" }, execution.document_after.slice(0, LARGEST)),
     ];
 }
 

@@ -108,6 +108,7 @@ export function dialog({ title, body, actions = [], sign, colour, cancel = _("Ca
     focus();
     return {
         close,
+        isOpen: () => open === close,
         fail,
         // Other content, for a dialog with several steps.
         show(next, list) {

@@ -1,12 +1,15 @@
 // What is shown where a command of hookmux has failed: its own words, and a button to try again.
-import { h, prose } from "./dom.js";
+import { h, prose, replace } from "./dom.js";
 import { alert, button, emptyState } from "./pf.js";
 import { command } from "./command.js";
 import { _ } from "./text.js";
 
+// Whether nothing of the page can be shown: then a view shows only that.
+export const blocks = error => ["access-denied", "authentication-failed", "not-found"].includes(error.problem);
+
 export function failure(error, again) {
     const retry = again && button(_("Try again"), "link inline", again, { "data-test": "failure-retry" });
-    if (error.problem === "access-denied" || error.problem === "authentication-failed")
+    if (blocks(error) && error.problem !== "not-found")
         return emptyState("lock", _("Administrative access is needed"), {
             test: "limited-access",
             body: h("p", null, _("Records of hooks are only for administrators. Switch to administrative access at the top of this window, by the button “Limited access”.")),
@@ -24,4 +27,12 @@ export function failure(error, again) {
         body: error.fixCommand || error.fix ? [h("p", null, _("What can be done:")), error.fixCommand ? command(error.fixCommand) : h("p", null, prose(error.fix))] : null,
         actions: retry,
     });
+}
+
+// Puts a failure into a part of a view, or in place of all of it.
+export function fail(slot, part, error, again, page) {
+    if (blocks(error))
+        replace(slot, failure(error, page.again));
+    else
+        replace(part, failure(error, again));
 }

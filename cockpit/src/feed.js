@@ -1,4 +1,5 @@
 // A list of executions that stays as new as the host: `watch` first, then `log`, both with the same filters, each execution once.
+import { setHostTime } from "./clock.js";
 import * as filters from "./filters.js";
 import { json, lines } from "./hookmux.js";
 import { Rows } from "./merge.js";
@@ -10,19 +11,20 @@ const SHORTEST = 1000;      // the first pause before a lost connection is tried
 const LONGEST = 30000;
 
 export class Feed {
-    // `on` has: rows(changed ids, first), failed(error), live(state), line(line of watch).
-    constructor(wanted, on, { page = PAGE } = {}) {
-        this.words = filters.words(wanted);
-        this.open = filters.isOpen(wanted);
+    // `on` has: rows(ids of what changed, "all", "live" or "older": where they come from), failed(error), live(state).
+    // `names`: the guests that are known, so that a part of a name finds it.
+    constructor(wanted, on, { page = PAGE, names = [] } = {}) {
+        this.words = filters.words(wanted, names);
+        this.isOpen = () => filters.isOpen(wanted);
         this.on = on;
         this.page = page;
         this.rows = new Rows();
         this.next = null;           // the id that `log --before` takes for older ones
-        this.mended = [];
         this.loaded = false;
         this.pause = SHORTEST;
         this.closed = false;
         this.turn = 0;              // what belongs to an earlier turn is thrown away
+        this.running = new AbortController();
         this.seen = () => this.visibility();
         cockpit.addEventListener("visibilitychange", this.seen);
         if (cockpit.hidden)
@@ -54,6 +56,8 @@ export class Feed {
 
     disconnect() {
         this.turn++;
+        this.running.abort();
+        this.running = new AbortController();
         clearTimeout(this.timer);
         if (this.stop)
             this.stop();
@@ -67,31 +71,34 @@ export class Feed {
     connect() {
         const turn = ++this.turn;
         const current = run => value => !this.closed && turn === this.turn && run(value);
-        this.on.live(this.open ? "connecting" : "off");
-        if (!this.open) {
+        const open = this.isOpen();
+        this.on.live(open ? "connecting" : "off");
+        if (!open) {
             this.fetch(current, null);
             return;
         }
-        // `watch` says when it has begun; what had ended before that is in `log`.
+        // Rows come at once. `watch` says when it has begun; what ended between the two answers is in a second one of `log`.
+        this.fetch(current, null);
         const early = [];
-        let fetched = false;
+        let complete = false;
         this.stop = lines(this.watchWords(), current(objects => {
             if (objects[0].kind === "ready") {
-                objects.shift();
+                setHostTime(objects.shift().at);
                 this.fetch(current, () => {
-                    fetched = true;
+                    complete = true;
                     this.pause = SHORTEST;
                     this.on.live("live");
                     this.told(early.splice(0));
                 });
             }
-            if (!fetched)
-                early.push(...objects);
-            else
+            if (complete)
                 this.told(objects);
+            else
+                early.push(...objects);
         }), current(error => {
             this.stop = null;
-            if (!this.loaded && error) {
+            if (!this.loaded && error && error.code === "usage") {
+                this.turn++;
                 this.on.live("off");
                 this.on.failed(error);
                 return;
@@ -116,28 +123,26 @@ export class Feed {
         if (this.rows.keep(MOST)) {
             const kept = this.rows.sorted();
             this.next = kept[kept.length - 1].id;
-            this.on.rows(changed, true);
+            this.on.rows(changed, "all");
             return;
         }
-        for (const object of objects)
-            if (this.on.line)
-                this.on.line(object);
         if (changed.length)
-            this.on.rows(changed, false);
+            this.on.rows(changed, "live");
     }
 
     fetch(current, then) {
         const number = Math.min(Math.max(this.page, this.rows.size), 500);
-        json(this.command("log", "-n", String(number))).then(current(answer => {
+        json(this.command("log", "-n", String(number)), this.running.signal).then(current(answer => {
             // After a pause: rows that are older than what was fetched now stay only if nothing lies between.
             if (this.loaded && answer.executions.length && !answer.executions.some(execution => this.rows.get(execution.id)))
                 this.rows = new Rows();
-            const first = !this.loaded;
-            if (first || this.rows.size === 0)
+            if (this.rows.size === 0)
                 this.next = answer.next;
+            const first = !this.loaded;
             this.loaded = true;
             const changed = this.rows.put(answer.executions);
-            this.on.rows(changed, first || changed.length > 0);
+            if (first || changed.length)
+                this.on.rows(changed, "all");
             if (then)
                 then();
         }), current(error => {
@@ -151,11 +156,11 @@ export class Feed {
     older() {
         const turn = this.turn;
         const before = `--before=${this.next}`;
-        return json(this.command("log", "-n", String(this.page), before)).then(answer => {
+        return json(this.command("log", "-n", String(this.page), before), this.running.signal).then(answer => {
             if (this.closed || turn !== this.turn)
                 return;
             this.next = answer.next;
-            this.on.rows(this.rows.put(answer.executions), false);
+            this.on.rows(this.rows.put(answer.executions), "older");
         });
     }
 }

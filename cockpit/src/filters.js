@@ -43,17 +43,20 @@ function what(text) {
     const words = text.trim();
     if (words === "")
         return { options: [], last: [] };
-    const [driver, operation, ...more] = words.split(/[\s/]+/);
+    const [driver, operation, ...more] = words.split(/(?:\s|\/)+/);
     if (!more.length && operation && DRIVERS.includes(driver))
         return { options: [`--driver=${driver}`, `--operation=${operation}`], last: [] };
     return /^[a-z][a-z-]*$/.test(words) ? { options: [`--operation=${words}`], last: [] } : { options: [], last: ["--", words] };
 }
 
 // The words after `log` or `watch`: options first, and what isn't an option behind `--`.
-export function words(filters) {
+// `names`: the guests that are known.
+export function words(filters, names = []) {
     const options = [];
-    if (filters.guest.trim())
-        options.push(`--guest=${pattern(filters.guest.trim())}`);
+    if (names.includes(filters.guest))          // a name may begin or end with a space
+        options.push(`--guest=${filters.guest}`);
+    else if (filters.guest.trim())
+        options.push(`--guest=${guest(filters.guest.trim(), names)}`);
     const { options: more, last } = what(filters.what);
     if (filters.driver && !more.some(word => word.startsWith("--driver=")))
         options.push(`--driver=${filters.driver}`);
@@ -72,9 +75,14 @@ export function words(filters) {
     return { options, last };
 }
 
-// A part of a name finds the name, unless somebody has written a pattern or a uuid.
-function pattern(text) {
-    return /[*?]/.test(text) || /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(text) ? text : `*${text}*`;
+// A part of a name finds the name. A pattern is used only where several names have that part: hookmux finds a whole name faster.
+function guest(text, names) {
+    if (names.includes(text) || /[*?]/.test(text))
+        return text;
+    const found = names.filter(name => name.toLowerCase().includes(text.toLowerCase()));
+    if (found.length === 1)
+        return found[0];
+    return found.some(name => name.includes(text)) ? `*${text}*` : text;
 }
 
 // Whether calls that begin from now on can be in the list.

@@ -51,9 +51,13 @@ export function text(args) {
 }
 
 // The object that a command prints. Exit status 1 with an object is an answer too: `check` has found something, a hook of `retry` failed.
-export function json(args) {
+// `signal`: ends the command when nobody waits for it any more; then the promise stays open.
+export function json(args, signal) {
     return new Promise((resolve, reject) => {
-        spawn(asJson(args)).then(
+        const process = spawn(asJson(args));
+        if (signal)
+            signal.addEventListener("abort", () => process.close("cancelled"), { once: true });
+        process.then(
             output => {
                 const answer = parsed(output);
                 if (answer === null)
@@ -67,7 +71,7 @@ export function json(args) {
                 const answer = parsed(output);
                 if (answer && !answer.error && exception.exit_status === 1)
                     resolve(answer);
-                else
+                else if (!signal || !signal.aborted)
                     reject(failed(exception, output));
             });
     });
@@ -77,11 +81,14 @@ export function json(args) {
 export function lines(args, online, onend) {
     const process = spawn(asJson(args));
     let rest = "";
+    let whole = "";             // an error is an object over several lines
     let open = true;
     process.stream(data => {
+        if (whole.length < 65536)
+            whole += data;
         const parts = (rest + data).split("\n");
         rest = parts.pop();
-        const objects = parts.map(parsed).filter(object => object !== null);
+        const objects = parts.map(parsed).filter(object => object !== null && typeof object === "object");
         if (open && objects.length)
             online(objects);
     });
@@ -91,7 +98,7 @@ export function lines(args, online, onend) {
             onend(error);
         }
     };
-    process.then(() => end(null), (exception, output) => end(failed(exception, output)));
+    process.then(() => end(null), exception => end(failed(exception, whole)));
     return () => {
         open = false;
         process.close("cancelled");

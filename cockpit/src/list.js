@@ -3,7 +3,9 @@ import { append, h, prose } from "./dom.js";
 import { go } from "./route.js";
 import { callLink, resultLabel, squares, time, took, why } from "./row.js";
 import { cell } from "./pf.js";
-import { _ } from "./text.js";
+import { _, format } from "./text.js";
+import { causeWords, detachedWords } from "./words.js";
+import { oneLine } from "./visible.js";
 
 export class List {
     constructor({ guests = true } = {}) {
@@ -77,11 +79,11 @@ export class List {
         const reason = why(execution);
         append(row.element, [
             cellOf("time", _("Time"), time(execution.began)),
-            this.guests && cellOf("guest", _("Guest"), execution.object),
-            cellOf("call", _("Call"), callLink(execution)),
+            this.guests && cellOf("guest", _("Guest"), h("span.guest-name", { title: execution.object.length > 40 ? execution.object : null }, oneLine(execution.object)), execution.remote && h("span.subtle", null, ` ${format(_("on $0"), execution.remote.host)}`)),
+            cellOf("call", _("Call"), callLink(execution), execution.cause !== "libvirt" && h("span.call-cause", null, causeWords(execution.cause))),
             cellOf("hooks", _("Hooks"), squares(execution.runs)),
             h("td.pf-v6-c-table__td.of-took", { "data-label": _("Took") }, row.took),
-            cellOf("result", _("Result"), resultLabel(execution), reason && h("div.why", { title: reason }, prose(reason))),
+            cellOf("result", _("Result"), resultLabel(execution), detachedWords(execution.detached) && h("span.detached", null, detachedWords(execution.detached)), reason && h("div.why", { title: reason }, prose(reason))),
         ]);
         if (focused)
             row.element.querySelector("a").focus();

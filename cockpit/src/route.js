@@ -13,6 +13,9 @@ export const replace = (path, options) => cockpit.location.replace(path, options
 export const onmoved = listener => cockpit.addEventListener("locationchanged", listener);
 
 // A guest in the page Machines, in the form that its own list uses.
-export const machine = name => `/machines#vm?name=${encodeURIComponent(name)}&connection=system`;
+const machine = name => `/machines#vm?name=${encodeURIComponent(name)}&connection=system`;
 
-export const jump = address => cockpit.jump(address);
+// Whether Cockpit has that page; where it doesn't say so, it is tried.
+export const hasMachines = () => !cockpit.manifests || Object.hasOwn(cockpit.manifests, "machines");
+
+export const toMachine = name => cockpit.jump(machine(name));

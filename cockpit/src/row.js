@@ -1,9 +1,11 @@
 // What rows about executions have in common: the result, the squares of the hooks, the link to the call.
+import { hostNow } from "./clock.js";
 import { h } from "./dom.js";
 import { label } from "./pf.js";
 import { href } from "./route.js";
 import { _, format, ngettext } from "./text.js";
 import { clock, duration, exactly, when } from "./time.js";
+import { oneLine } from "./visible.js";
 import { callWords, look, result, resultLook, runWord } from "./words.js";
 
 export const callHref = id => href(["call", id]);
@@ -19,7 +21,7 @@ const MOST = 12;
 export function squares(runs) {
     if (!runs.length)
         return h("span.subtle", null, _("none"));
-    const words = runs.map(run => format(_("$0: $1"), run.hook, runWord(run)));
+    const words = runs.map(run => format(_("$0: $1"), oneLine(run.hook), runWord(run)));
     return h("span.squares", { title: words.join("\n") },
              h("span.squares-row", { "aria-hidden": "true" },
                runs.slice(0, MOST).map(run => h("span.square", { class: `is-${look(run.state).name}`, "data-test": "square", "data-state": run.state })),
@@ -34,7 +36,7 @@ export function callLink(execution) {
 }
 
 // How long it took, or for how long it has been running.
-export function took(execution, now = Date.now()) {
+export function took(execution, now = hostNow()) {
     if (execution.state === "running")
         return clock((now - Date.parse(execution.began)) / 1000);
     return duration(execution.duration_s);
@@ -46,6 +48,6 @@ export function why(execution) {
     if (execution.state === "running" && now)
         return now.last_line ? format(_("$0 runs: $1"), now.hook, now.last_line) : format(_("$0 runs"), now.hook);
     if (execution.mended_by)
-        return execution.failure ? format(_("$0 – mended since"), execution.failure) : _("mended since");
+        return execution.failure ? format(_("$0 – a later run was good"), execution.failure) : _("a later run was good");
     return execution.failure;
 }

@@ -2,7 +2,7 @@
 import { announceRegion } from "./announce.js";
 import { bypassBanner } from "./bypass.js";
 import { append, h, replace } from "./dom.js";
-import { json } from "./hookmux.js";
+import { findingsCount, keepCount } from "./findings.js";
 import * as host from "./host.js";
 import { here, href, onmoved } from "./route.js";
 import { _, ngettext, format } from "./text.js";
@@ -83,7 +83,7 @@ function navigation() {
 export function start(root) {
     const bar = navigation();
     const live = liveSign();
-    const banner = h("div.banner");
+    const banner = h("section.banner", { "aria-label": _("Emergency switch") });
     const slot = h("main.view", { id: "view", tabindex: "-1" });
     append(root, [
         h("header.bar", null, h("h1.for-readers", null, _("libvirt hooks")), bar.element, live.element),
@@ -96,7 +96,7 @@ export function start(root) {
     const page = {
         live: live.set,
         // The findings, for the number beside "Check".
-        findings: list => bar.setCount(list.filter(finding => finding.severity !== "note").length),
+        findings: list => bar.setCount(keepCount(list)),
         // A view says that its first data are there.
         ready: () => {
             if (!slot.dataset.ready) {
@@ -104,6 +104,8 @@ export function start(root) {
                 later();
             }
         },
+        // The view once more, from its beginning.
+        again: () => show(true),
         title: words => { document.title = words ? format("$0 – $1", words, _("Hooks")) : _("Hooks") },
     };
 
@@ -114,10 +116,10 @@ export function start(root) {
             return;
         asked = true;
         host.refresh().catch(() => {});
-        json(["check"]).then(answer => page.findings(answer.findings), () => {});
+        findingsCount().then(bar.setCount, () => {});
     };
 
-    const show = (afresh = false) => {
+    function show(afresh = false) {
         const route = here();
         const [name, view, tab] = viewOf(route.path);
         if (!afresh && open && open.name === name && open.moved && open.moved(route))
@@ -130,6 +132,7 @@ export function start(root) {
         slot.dataset.test = "view";
         slot.dataset.view = name;
         slot.replaceChildren();
+        slot.setAttribute("aria-label", TABS.find(entry => entry[0] === tab)[2]);
         bar.mark(tab);
         page.title(name === "overview" ? null : TABS.find(entry => entry[0] === tab)[2]);
         open = { close() {}, ...view(slot, route, page), name };
@@ -137,7 +140,7 @@ export function start(root) {
             window.scrollTo(0, 0);
             slot.focus({ preventScroll: true });
         }
-    };
+    }
 
     onmoved(() => show());
     host.onAccess(() => { asked = false; show(true) });

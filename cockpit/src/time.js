@@ -1,4 +1,5 @@
 // Times and durations for people.
+import { hostNow } from "./clock.js";
 import { _, format, language, ngettext } from "./text.js";
 
 const two = number => String(number).padStart(2, "0");
@@ -39,7 +40,7 @@ const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle:
 const DAY = { month: "short", day: "numeric" };
 
 // The time today; on other days the day before it, and the year where it is another one.
-export function when(text, now = new Date()) {
+export function when(text, now = new Date(hostNow())) {
     const date = new Date(text);
     if (Number.isNaN(date.getTime()))
         return "";
@@ -57,7 +58,7 @@ export function exactly(text) {
 }
 
 // just now, 5 minutes ago, 3 hours ago, 2 days ago
-export function ago(text, now = new Date()) {
+export function ago(text, now = new Date(hostNow())) {
     const seconds = (now - new Date(text)) / 1000;
     if (Number.isNaN(seconds))
         return "";
@@ -74,7 +75,7 @@ export function ago(text, now = new Date()) {
 }
 
 // When something will be over: 14:30, or with the day.
-export function until(text, now = new Date()) {
+export function until(text, now = new Date(hostNow())) {
     const date = new Date(text);
     const time = date.toLocaleTimeString(language(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
     return days(date, now) === 0 ? time : format(_("$0, $1"), date.toLocaleDateString(language(), DAY), time);

@@ -63,3 +63,11 @@ export function layout(execution, now = null) {
     const own = [...waits.entries()].filter(([place]) => !taken.has(place)).flatMap(([place, list]) => list.map(wait => ({ ...wait, hook: place.split("\n")[0] })));
     return { total, rows, own: own.map(wait => ({ ...wait, hook: wait.hook === "null" ? null : wait.hook })), marks: marks(total).map(at => ({ at, left: percent(at) })) };
 }
+
+// For how many seconds a call has been running, by the host's own clock: since the start of its hooks, and how long these have been running.
+export function elapsed(execution) {
+    const started = new Map(execution.runs.map(run => [key(run.hook, run.device), run.start_s]));
+    const known = execution.running.map(hook => (started.get(key(hook.hook, hook.device)) || 0) + hook.running_s);
+    const over = execution.runs.filter(run => run.duration_s !== null && run.start_s !== null).map(run => run.start_s + run.duration_s);
+    return Math.max(0, ...known, ...over);
+}

@@ -16,3 +16,6 @@ export function visible(text, lines = true) {
     const shown = text.replace(HIDDEN, escaped);
     return lines ? shown : shown.replace(/\n/g, "\\n").replace(/\t/g, "\\t");
 }
+
+// A name of a guest, a network or a hook: it is one line, whatever is in it.
+export const oneLine = text => visible(text, false);

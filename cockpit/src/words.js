@@ -31,6 +31,15 @@ export function result(execution) {
     return word(execution.state);
 }
 
+const DETACHED = {
+    waiting: N_("detached hooks wait"),
+    failed: N_("a detached hook failed"),
+    unknown: N_("a detached hook was taken out of the queue"),
+};
+
+// What became of the detached hooks of a call, unless all is well.
+export const detachedWords = state => DETACHED[state] ? _(DETACHED[state]) : null;
+
 // A failure that libvirt wasn't told, or that was mended, is less than one that stopped an operation.
 export function resultLook(execution) {
     const found = look(execution.state);

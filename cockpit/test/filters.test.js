@@ -9,10 +9,16 @@ const words = more => {
 
 test("each filter is one word with its option", () => {
     assert.deepEqual(words({}), []);
-    assert.deepEqual(words({ guest: "--help" }), ["--guest=*--help*"]);
+    assert.deepEqual(words({ guest: "--help" }), ["--guest=--help"]);
     assert.deepEqual(words({ guest: " web* " }), ["--guest=web*"]);
     assert.deepEqual(words({ guest: "91126ceb-8184-4a0b-b79f-0f3d17ecc836" }), ["--guest=91126ceb-8184-4a0b-b79f-0f3d17ecc836"]);
     assert.deepEqual(words({ only: "failed", since: "24h", driver: "lxc" }), ["--driver=lxc", "--failed", "--since=24h"]);
+});
+
+test("a part of a guest's name finds it", () => {
+    const names = ["web", "web1", "web2", "Mail", "--help", " x "];
+    for (const [text, word] of [["web", "web"], ["we", "*we*"], ["web2", "web2"], ["mai", "Mail"], ["help", "--help"], ["nosuch", "nosuch"], ["w?b", "w?b"], [" x ", " x "]])
+        assert.deepEqual(filters.words({ ...filters.NONE, guest: text }, names).options, [`--guest=${word}`], text);
 });
 
 test("events, operations and calls", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { hostNow, setHostTime } from "../src/clock.js";
 import { ago, clock, days, duration, when } from "../src/time.js";
 
 test("durations have the unit that fits", () => {
@@ -32,4 +33,13 @@ test("how long ago", () => {
         ["2026-11-27T12:00:00Z", "3 days ago"], ["x", ""],
     ])
         assert.equal(ago(text, now), words, text);
+});
+
+test("times are those of the host's clock", () => {
+    setHostTime("2026-11-30T12:00:00Z");
+    assert.equal(ago("2026-11-30T11:55:00Z"), "5 minutes ago");
+    setHostTime("nonsense");
+    assert.equal(ago("2026-11-30T11:55:00Z"), "5 minutes ago");
+    setHostTime(new Date().toISOString());
+    assert.ok(Math.abs(hostNow() - Date.now()) < 1000);
 });

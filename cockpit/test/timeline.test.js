@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { layout, marks, step } from "../src/timeline.js";
+import { elapsed, layout, marks, step } from "../src/timeline.js";
 
 const run = (hook, start, seconds, more = {}) => ({ hook, device: null, state: "good", start_s: start, duration_s: seconds, limit_s: null, timed_out: false, ...more });
 
@@ -55,4 +55,11 @@ test("what runs grows until now", () => {
 
 test("a call without any time", () => {
     assert.equal(layout({ duration_s: 0, runs: [], waits: [] }).total, 0.001);
+});
+
+test("for how long a call has been running", () => {
+    const runs = [run("a", 0, 1), run("b", 1, null, { state: "running" }), run("c", null, null)];
+    assert.equal(elapsed({ runs, running: [{ hook: "b", device: null, running_s: 4 }] }), 5);
+    assert.equal(elapsed({ runs, running: [{ hook: "b (check)", device: null, running_s: 0.5 }] }), 1);
+    assert.equal(elapsed({ runs: [], running: [] }), 0);
 });

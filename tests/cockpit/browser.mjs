@@ -30,7 +30,7 @@ export async function open(address, { size = DESK, dark = false, settings = {} }
     const context = await browser.newContext({ viewport: size, colorScheme: dark ? "dark" : "light", locale: "en-GB", timezoneId: "UTC",
                                                permissions: ["clipboard-read", "clipboard-write"], ...settings });
     const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     page.errors = [];
     page.on("console", message => {
         if (message.type() === "error")

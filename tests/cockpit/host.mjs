@@ -4,14 +4,14 @@ import { execFile, execFileSync, spawn } from "node:child_process";
 import { chownSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 
-const { place, here, BINARY, PAGE, COCKPIT_ROOT, out } = process.env;
+const { place, here, BINARY, PAGE, out } = process.env;
 const DRIVERS = ["daemon", "qemu", "lxc", "libxl", "network", "bhyve"];
 const CAPTURES = join(here, "tests/captures/libvirt-9.0.0");
 
 export const sleep = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds));
 
 // Waits until something holds, and says what it waited for if it never does.
-export async function until(what, holds, seconds = 30) {
+export async function until(what, holds, seconds = 60) {
     const end = Date.now() + seconds * 1000;
     for (;;) {
         const value = await holds();
@@ -146,8 +146,8 @@ export class Host {
             chownSync(this.path("runtime"), this.user, this.user);
             words.unshift("setpriv", `--reuid=${this.user}`, `--regid=${this.user}`, "--clear-groups", "--");
         }
-        if (COCKPIT_ROOT)
-            words.unshift("chroot", COCKPIT_ROOT);
+        if (process.env.COCKPIT_ROOT)
+            words.unshift("/usr/sbin/chroot", process.env.COCKPIT_ROOT);
         const child = spawn(words[0], words.slice(1), { env: this.env, cwd: "/", stdio: ["ignore", "pipe", "pipe"] });
         this.children.push(child);
         this.said = "";

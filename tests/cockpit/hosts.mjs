@@ -9,6 +9,7 @@ export const HOSTILE = "<img src=x onerror=alert(1)>";
 export const HELP = "--help";
 export const LONG = `long-${"x".repeat(240)}-end`;
 export const BIDI = "txt.\u202egpj";
+export const LINES = "two\nlines";
 export const SPACED = "a b\u001b[31m'\"&c";
 
 const makers = {
@@ -53,14 +54,23 @@ const makers = {
         const host = new Host("hostile");
         host.script("before_vm_start/10-markup", "printf '<script>alert(1)</script><b>bold</b> \\033[31mred\\033]0;title\\007 \\342\\200\\256gpj\\n'; printf '<img src=x onerror=alert(2)>\\n' >&2; exit 3");
         host.script("after_vm_stop/10-much", "head -c 1000000 /dev/zero | tr '\\0' 'x' | fold -w 200");
+        host.script("after_vm_stop/20-line", "head -c 100000 /dev/zero | tr '\\0' 'y'");
         host.script("before_vm_start/<i>italic", "echo '<i>'");
         host.registration("markup", "events: [after_vm_launch]\ncommand: /bin/true\nwhen: {name: ['<b>x</b>']}\n");
-        for (const guest of [HOSTILE, HELP, LONG, BIDI, SPACED]) {
+        for (const guest of [HOSTILE, HELP, LONG, BIDI, LINES, SPACED]) {
             if (!guest.includes("/"))
                 host.defined(guest);
             await host.call("qemu", guest, "prepare");
             await host.call("qemu", guest, "stopped");
         }
+        return host.cockpit();
+    },
+    // A call with very many hooks, and a hook with very many findings.
+    async crowded() {
+        const host = new Host("crowded");
+        for (let number = 100; number < 400; number++)
+            host.script(`after_vm_stop/${number}-x`, number % 7 ? "echo $0" : "exit 1");
+        await host.call("qemu", "web1", "stopped");
         return host.cockpit();
     },
     async empty() { return new Host("empty").cockpit() },

@@ -1,20 +1,31 @@
 // Runs the tests, one after the other, and says how each ended. What is missing in one doesn't keep the others from running.
 import { spawn, execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { closeBrowser, launch } from "./browser.mjs";
 import { hosts } from "./hosts.mjs";
 import { sleep } from "./host.mjs";
 import { tests } from "./tests.mjs";
 
-const { place, out, COCKPIT_ROOT } = process.env;
+const { place, out, BINARY, COCKPIT_ROOT } = process.env;
 const chosen = process.argv.slice(2);
 
-// Another system's Cockpit runs in its own root, with what belongs to the hosts at the same path.
+// Another system's Cockpit runs in its own root, with what belongs to the hosts at the same path. What is written there is
+// in memory, and gone with this run.
 if (COCKPIT_ROOT) {
-    mkdirSync(join(COCKPIT_ROOT, place), { recursive: true });
-    for (const [from, to] of [[place, place], ["/proc", "/proc"], ["/dev", "/dev"]])
-        execFileSync("mount", ["--rbind", from, join(COCKPIT_ROOT, to)]);
+    const layers = `${place}.root`;
+    const root = join(layers, "root");
+    const mount = (...words) => execFileSync("mount", words);
+    mount("-t", "tmpfs", "tmpfs", layers);
+    for (const name of ["upper", "work", "root"])
+        mkdirSync(join(layers, name));
+    mount("-t", "overlay", "overlay", "-o", `lowerdir=${COCKPIT_ROOT},upperdir=${layers}/upper,workdir=${layers}/work`, root);
+    mkdirSync(join(root, place), { recursive: true });
+    for (const directory of [place, "/proc", "/dev"])
+        mount("--rbind", directory, join(root, directory));
+    // the manifest asks for it
+    copyFileSync(BINARY, join(root, "usr/sbin/hookmux"));
+    process.env.COCKPIT_ROOT = root;
 }
 // Cockpit's bridge asks a system bus for who the user is, and for services, which there are none.
 const bus = join(place, "bus.conf");
@@ -32,7 +43,7 @@ try {
             continue;
         const start = Date.now();
         let timer = null;
-        const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error("not over after 120 s")), 120_000) });
+        const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error("not over after 300 s")), 300_000) });
         try {
             await Promise.race([test(), late]);
             console.log(`ok      ${name} (${((Date.now() - start) / 1000).toFixed(1)} s)`);

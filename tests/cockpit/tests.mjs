@@ -171,6 +171,7 @@ export const tests = {
             holds("long output is folded", !shown.includes("rule 15 "));
             await click(page, t("output-more"));
             await until("all of it", async () => (await texts(page, t("output"))).join("\n").includes("rule 15 "));
+            await page.evaluate(() => scrollTo(0, 0));
             await picture(page, "call", { fullPage: true });
             await sound(page);
             const download = page.waitForEvent("download");
@@ -402,6 +403,7 @@ export const tests = {
             for (const guest of [HOSTILE, HELP, LONG])
                 holds(`${guest.slice(0, 20)} is there`, (await page.locator(t("view")).innerText()).includes(guest));
             equal("elements made of names", await count(page, "#app img[onerror], #app script"), 0);
+            holds("a line break in a name is shown", (await page.locator(t("view")).innerText()).includes("two\\nlines"));
             holds("a name that turns the direction is shown as it is", !(await page.locator(t("view")).innerText()).includes("\u202e"));
             holds("no wider than the window", await overflow(page) <= 0);
             await picture(page, "hostile-calls");
@@ -453,6 +455,28 @@ export const tests = {
                 equal("elements made of names", await count(page, "#app img[src=x], #app script"), 0);
                 holds("no wider than the window", await overflow(page) <= 0);
             });
+    },
+
+    async "three hundred hooks in a call are no reason to wait"() {
+        const host = await get("crowded");
+        const { id, runs } = await host.newest();
+        equal("hooks", runs.length, 300);
+        await on("crowded", "/calls", "calls", async page => {
+            await page.waitForSelector(t("row"));
+            holds("not all squares are drawn", await count(page, t("square")) < 50);
+            await picture(page, "crowded-calls");
+        });
+        const start = Date.now();
+        await on("crowded", `/call/${id}`, "call", async page => {
+            console.log(`time    a call with 300 hooks: ${Date.now() - start} ms`);
+            equal("runs", await count(page, t("run")), 300);
+            holds("no wider than the window", await overflow(page) <= 0);
+        });
+        await on("crowded", "/guests/web1", "guests", async page => {
+            await page.waitForSelector(t("part"));
+            holds("no wider than the window", await overflow(page) <= 0);
+        });
+        await on("crowded", "/check", "check", async page => { await picture(page, "crowded-check") });
     },
 
     async "a page without a call, and without entries, says what to do"() {

@@ -7,6 +7,8 @@ import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
 import { json, lines, text } from "../hookmux.js";
 import { icon } from "../icons.js";
+import { machinesLink } from "../machines.js";
+import { elapsed } from "../timeline.js";
 import { alert, button, cardWith, facts, label, loading, note } from "../pf.js";
 import { retry } from "../retry.js";
 import { callHref, resultLabel } from "../row.js";
@@ -14,8 +16,10 @@ import * as route from "../route.js";
 import { _, format } from "../text.js";
 import { clock, duration, exactly, when } from "../time.js";
 import { callWords, causeWords, classWords } from "../words.js";
+import { oneLine } from "../visible.js";
 
 const cockpit = globalThis.cockpit;
+const LARGEST = 500000;     // characters of a document that are shown
 const GUESTS = ["qemu", "lxc", "libxl", "bhyve"];
 
 // The report is a page of its own, without scripts: to attach to a ticket.
@@ -56,7 +60,7 @@ function actions(execution) {
                  ? button(_("End this call"), "danger", () => stop(execution), { "data-test": "stop" })
                  : !execution.untrusted && button(_("Run again"), "secondary", () => retry(execution.id), { "data-test": "retry" }),
              button(_("Download report"), "secondary", event => download(execution, event), { "data-test": "download" }),
-             guest && button(_("Open in Machines"), "link", () => route.jump(route.machine(execution.object)), { "data-test": "machines-link", sign: "out" }));
+             guest && machinesLink(execution.object));
 }
 
 function told(execution) {
@@ -68,7 +72,9 @@ function told(execution) {
 function summary(execution) {
     const guest = GUESTS.includes(execution.driver);
     return facts([
-        [guest ? _("Guest") : execution.driver === "network" ? _("Network") : _("Object"), guest ? h("a.link", { href: route.href(["guests", execution.object]) }, execution.object) : execution.object],
+        [guest ? _("Guest") : execution.driver === "network" ? _("Network") : _("Object"), guest || execution.driver === "network"
+            ? h("a.link", { href: route.href(["guests", execution.object], execution.driver === "qemu" ? {} : { driver: execution.driver }) }, oneLine(execution.object))
+            : oneLine(execution.object)],
         [_("Began"), h("time", { datetime: execution.began, title: exactly(execution.began) }, when(execution.began))],
         [_("Took"), execution.duration_s === null ? null : duration(execution.duration_s)],
         [_("Result for libvirt"), told(execution)],
@@ -88,7 +94,7 @@ function state(execution) {
     if (execution.failure)
         parts.push(alert(execution.mended_by ? "info" : execution.status === 0 ? "warning" : "danger", prose(execution.failure), {
             test: "call-failure",
-            body: execution.mended_by && h("p", null, h("a.link", { href: callHref(execution.mended_by) }, _("Mended by a later run"))),
+            body: execution.mended_by && h("p", null, h("a.link", { href: callHref(execution.mended_by) }, _("A later run was good"))),
         }));
     if (execution.state === "lost")
         parts.push(alert("warning", _("hookmux died before this call was over. It isn't known what its hooks did.")));
@@ -117,7 +123,7 @@ function notRun(execution) {
         return null;
     return cardWith({ test: "not-run-card" }, _("What didn't run"), h("ul.plain-list", null, list.map(step =>
         h("li", { "data-test": "not-run", "data-hook": step.hook },
-          h("span.not-run-hook", null, step.hook, step.device && ` ${step.device}`),
+          h("span.not-run-hook", null, oneLine(step.hook), step.device && ` ${step.device}`),
           h("span.subtle", null, step.state === "not run" ? "" : `${step.state}: `, prose(step.reason || step.state))))));
 }
 
@@ -135,17 +141,18 @@ function documents(execution) {
     if (execution.document === null)
         return execution.left_out ? h("p.subtle.aside", null, execution.left_out) : null;
     return cardWith({}, null, h("details.fold", { "data-test": "document" }, h("summary", null, _("libvirt's document"), execution.document_masked && h("span.subtle", null, ` ${_("(passwords are replaced)")}`)),
-                                h("pre.diff", { tabindex: "0" }, execution.document)));
+                                h("pre.diff", { tabindex: "0" }, execution.document.slice(0, LARGEST)),
+                                execution.document.length > LARGEST && h("p.subtle", null, _("The rest of it is in the report."))));
 }
 
 function draw(slot, execution) {
-    const now = execution.state === "running" ? (Date.now() - Date.parse(execution.began)) / 1000 : null;
+    const now = execution.state === "running" ? elapsed(execution) : null;
     replace(slot,
             h("nav.pf-v6-c-breadcrumb", { "aria-label": _("Breadcrumb") }, h("ol.pf-v6-c-breadcrumb__list", null,
               h("li.pf-v6-c-breadcrumb__item", null, h("a.pf-v6-c-breadcrumb__link", { href: route.href(["calls"]) }, _("Calls"))),
-              h("li.pf-v6-c-breadcrumb__item", null, h("span.pf-v6-c-breadcrumb__item-divider", null, icon("right")), h("span.pf-v6-c-breadcrumb__link.pf-m-current", { "aria-current": "page" }, `${callWords(execution)} ${execution.object}`)))),
+              h("li.pf-v6-c-breadcrumb__item", null, h("span.pf-v6-c-breadcrumb__item-divider", null, icon("right")), h("span.pf-v6-c-breadcrumb__link.pf-m-current", { "aria-current": "page" }, `${callWords(execution)} ${oneLine(execution.object)}`)))),
             cardWith({ actions: actions(execution), test: "call-facts", className: "call-head" },
-                     [h("span", null, `${callWords(execution)} ${execution.object}`), " ", h("span", { "data-test": "call-state", "data-state": execution.state }, resultLabel(execution))],
+                     [h("span", null, `${callWords(execution)} ${oneLine(execution.object)}`), " ", h("span", { "data-test": "call-state", "data-state": execution.state }, resultLabel(execution))],
                      state(execution), runningNow(execution), summary(execution)),
             cardWith({ test: "timeline-card" }, _("Timeline"), execution.runs.length ? bars(execution, now) : h("p.subtle", null, _("No hook ran."))),
             notRun(execution),
@@ -173,13 +180,28 @@ export function call(slot, place, page) {
             unwatch = null;
             return;
         }
-        timer = setTimeout(() => cockpit.hidden ? follow(execution) : load(), 2000);
+        if (cockpit.hidden)
+            return;
+        timer = setTimeout(load, 2000);
         if (!unwatch)
             unwatch = lines(["watch", `--driver=${execution.driver}`, `--guest=${execution.object}`], objects => {
                 if (objects.some(object => object.id === execution.id && object.kind !== "begun"))
                     load();
             }, () => { unwatch = null });
     }
+
+    // Nothing is asked while nobody looks.
+    const seen = () => {
+        if (cockpit.hidden) {
+            clearTimeout(timer);
+            if (unwatch)
+                unwatch();
+            unwatch = null;
+        } else {
+            load();
+        }
+    };
+    cockpit.addEventListener("visibilitychange", seen);
 
     let loadingNow = false;
     let once = false;
@@ -202,7 +224,7 @@ export function call(slot, place, page) {
                     again.focus();
             }
             shown = text;
-            page.title(`${callWords(execution)} ${execution.object}`);
+            page.title(`${callWords(execution)} ${oneLine(execution.object)}`);
             follow(execution);
         } catch (error) {
             if (!closed) {
@@ -223,6 +245,7 @@ export function call(slot, place, page) {
     return {
         close() {
             closed = true;
+            cockpit.removeEventListener("visibilitychange", seen);
             clearTimeout(timer);
             if (unwatch)
                 unwatch();

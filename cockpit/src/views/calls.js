@@ -1,10 +1,11 @@
 // The list of calls, with filters, and new ones as they come.
 import { announceLater } from "../announce.js";
-import { append, h, replace } from "../dom.js";
-import { failure } from "../failure.js";
+import { append, h, prose, replace } from "../dom.js";
+import { fail, failure } from "../failure.js";
 import { Feed } from "../feed.js";
 import * as filters from "../filters.js";
 import { json } from "../hookmux.js";
+import { guestChoices, knownGuests } from "../known-guests.js";
 import { List, listTable } from "../list.js";
 import { button, emptyState, input, loading, select, toggles } from "../pf.js";
 import * as route from "../route.js";
@@ -44,7 +45,8 @@ function toolbar(chosen, changed) {
     });
     const picked = name => ({ onchange: event => { chosen[name] = event.target.value; show(); now() } });
     const names = h("datalist", { id: "event-names" });
-    const guest = input({ type: "search", placeholder: _("Guest or network"), "aria-label": _("Guest or network"), "data-test": "filter-guest", ...typed("guest") });
+    const choices = guestChoices("guest-names");
+    const guest = input({ type: "search", placeholder: _("Guest or network"), "aria-label": _("Guest or network"), "data-test": "filter-guest", ...choices.properties, ...typed("guest") });
     const what = input({
         type: "search", placeholder: _("Event or operation"), "aria-label": _("Event or operation"), list: names.id, "data-test": "filter-what",
         title: _("For example after_vm_start, after_vm_, qemu/started, started, '*_network_*'"),
@@ -73,7 +75,7 @@ function toolbar(chosen, changed) {
     }
     show();
     return {
-        element: h("div.toolbar", { role: "search", "aria-label": _("Filters") }, guest.element, what.element, names, driver.element, since.element, between, only.element, clear),
+        element: h("div.toolbar", { role: "search", "aria-label": _("Filters") }, guest.element, choices.list, what.element, names, driver.element, since.element, between, only.element, clear),
         show,
         close: () => clearTimeout(timer),
     };
@@ -86,7 +88,7 @@ function nothing(chosen, clear) {
         test: "no-call-yet",
         body: [
             h("p", null, _("libvirt has made no call since hookmux was installed for which a hook was considered. The first one appears here by itself.")),
-            h("p", null, _("To see one, start a guest, or run the hooks of a call by hand: hookmux run.")),
+            h("p", null, prose(_("To see one, start a guest, or run the hooks of a call by hand, with `hookmux run`."))),
         ],
     });
 }
@@ -102,15 +104,15 @@ export function calls(slot, place, page) {
         open();
     });
     let feed = null;
-    let fresh = [];
+    let untold = [];
 
     append(slot, h("section.pf-v6-c-card.calls-card", { "aria-label": _("Calls") }, bar.element, body, foot));
 
     // Told when it is quiet: how many are new, and how many of them failed.
     function tell(ids) {
-        fresh.push(...ids.filter(id => !fresh.includes(id)));
+        untold.push(...ids);
         announceLater(() => {
-            const told = fresh.splice(0).map(id => feed.rows.get(id)).filter(Boolean);
+            const told = untold.splice(0).map(id => feed && feed.rows.get(id)).filter(Boolean);
             const failed = told.filter(execution => execution.state === "failed").length;
             const text = format(ngettext("$0 new call", "$0 new calls", told.length), told.length);
             return failed ? format(_("$0, $1 failed"), text, failed) : text;
@@ -135,45 +137,52 @@ export function calls(slot, place, page) {
         element.disabled = false;
     }
 
-    function drawRows(ids, all) {
-        const started = list.rows.size > 0;
-        if (all)
+    function drawRows(ids, kind) {
+        const fresh = kind === "live" ? ids.filter(id => !list.rows.has(id)) : [];
+        if (kind === "all")
             list.keep(feed.rows.rows);
-        if (feed.rows.size === 0) {
+        if (feed.rows.size === 0)
             replace(body, nothing(chosen, () => { Object.assign(chosen, filters.NONE); bar.show(); route.replace(["calls"], {}); open() }));
-        } else if (!body.contains(list.body)) {
+        else if (!body.contains(list.body))
             replace(body, listTable(list, _("Calls")));
-        }
-        list.put((all ? feed.rows.sorted() : ids.map(id => feed.rows.get(id)).filter(Boolean)), started && !all);
+        list.put(kind === "all" ? feed.rows.sorted() : ids.map(id => feed.rows.get(id)).filter(Boolean), kind === "live");
         drawFoot();
         page.ready();
-        if (started && !all)
-            tell(ids);
+        if (fresh.length)
+            tell(fresh);
     }
 
-    function open() {
+    let opened = 0;
+    async function open() {
+        const turn = ++opened;
         if (feed)
             feed.close();
+        feed = null;
         list.keep(new Map());
-        fresh = [];
+        untold = [];
         // Rows of other filters go at once; "loading" comes only if it takes a while.
         replace(body, loading());
         replace(foot);
+        const names = chosen.guest ? await knownGuests() : [];
+        if (turn !== opened)
+            return;
         feed = new Feed(chosen, {
             rows: drawRows,
             live: page.live,
             failed: error => {
-                replace(body, failure(error, open));
                 replace(foot);
+                fail(slot, body, error, open, page);
                 page.ready();
             },
-        });
+        }, { names });
     }
     open();
 
     return {
         close() {
-            feed.close();
+            opened++;
+            if (feed)
+                feed.close();
             list.close();
             bar.close();
         },

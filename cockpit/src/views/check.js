@@ -20,11 +20,11 @@ const SEVERITIES = [
 
 function mend(finding, again) {
     dialog({
-        title: _("Mend this?"),
+        title: _("Fix this?"),
         body: [h("p", null, prose(finding.message)), h("p", null, _("This command is run on the host:")), command(finding.fix_command)],
         wide: true,
         actions: [{
-            text: _("Mend"),
+            text: _("Fix"),
             test: "mend-confirm",
             run: async () => {
                 await text(finding.fix_command.slice(1));
@@ -48,19 +48,22 @@ function element(finding, again) {
                        finding.fix_command
                            ? command(finding.fix_command, "finding")
                            : h("p", null, h("span.subtle", null, _("What to do:"), " "), prose(finding.fix)),
-                       mends(finding.fix_command) && button(_("Mend…"), "secondary small", () => mend(finding, again), { "data-test": "finding-mend", "aria-label": `${_("Mend…")} ${quote(finding.fix_command)}` }))
+                       mends(finding.fix_command) && button(_("Fix…"), "secondary small", () => mend(finding, again), { "data-test": "finding-mend", "aria-label": `${_("Fix…")} ${quote(finding.fix_command)}` }))
                    : null),
              h("code.finding-code", null, finding.code));
 }
 
 export function check(slot, place, page) {
     let closed = false;
-    const body = h("div.check", null, loading());
+    let running = new AbortController();
+    const body = h("div.check", null, loading(_("Checking…")));
     append(slot, body);
 
     async function load() {
         try {
-            const { findings } = await json(["check"]);
+            running.abort();
+            running = new AbortController();
+            const { findings } = await json(["check"], running.signal);
             if (closed)
                 return;
             page.findings(findings);
@@ -85,5 +88,10 @@ export function check(slot, place, page) {
         page.ready();
     }
     load();
-    return { close: () => { closed = true } };
+    return {
+        close() {
+            closed = true;
+            running.abort();
+        },
+    };
 }

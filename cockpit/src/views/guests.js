@@ -1,9 +1,11 @@
 // Which hooks run in a guest's life, in what order, how they ended last, and why others don't run.
-import { append, h, prose, replace } from "../dom.js";
-import { failure } from "../failure.js";
+import { onBack } from "../back.js";
+import { h, prose, replace } from "../dom.js";
+import { blocks, fail, failure } from "../failure.js";
 import { json } from "../hookmux.js";
 import { icon } from "../icons.js";
 import { groups, hasHooks, lanes } from "../lanes.js";
+import { machinesLink } from "../machines.js";
 import { alert, button, cardWith, emptyState, input, label, loading, note, table, cell } from "../pf.js";
 import { callHref, resultLabel, time } from "../row.js";
 import * as route from "../route.js";
@@ -11,8 +13,9 @@ import { _, format, ngettext } from "../text.js";
 import { ago, exactly } from "../time.js";
 import { callWords, classWords, look, word } from "../words.js";
 import { command } from "../command.js";
+import { oneLine } from "../visible.js";
 
-const GUESTS = ["qemu", "lxc", "libxl", "bhyve"];
+const DRIVERS = ["qemu", "lxc", "libxl", "bhyve", "network"];
 
 const ACTIONS = {
     start: _("Start"), reboot: _("Reboot"), reconnect: _("libvirt is restarted"), "snapshot-revert": _("Revert to a snapshot"), save: _("Save"), restore: _("Restore"),
@@ -20,7 +23,9 @@ const ACTIONS = {
     "snapshot-create": _("Create a snapshot"), "attach-device": _("Attach a device"), "detach-device": _("Detach a device"), define: _("Define"), undefine: _("Undefine"), update: _("Update"),
 };
 
-const actionName = action => ACTIONS[action] || action;
+const NETWORK_ACTIONS = { start: _("Start"), destroy: _("Stop"), update: _("Update"), reconnect: _("libvirt is restarted") };
+
+const actionName = (action, driver) => (driver === "network" && NETWORK_ACTIONS[action]) || ACTIONS[action] || action;
 
 function lastRun(step) {
     if (!step.last)
@@ -36,7 +41,7 @@ function step(item) {
              h("span.step-order", { "aria-hidden": "true" }, runs || item.state === "fails" ? String(item.order === null ? "" : item.order) : "–"),
              h("div.step-body", null,
                h("span.step-line", null,
-                 h("a.step-name", { href: route.href(["hooks"], { hook: item.hook }), title: item.path }, item.event ? item.hook.replace(`${item.event}/`, "") : item.hook),
+                 h("a.step-name", { href: route.href(["hooks"], { hook: item.hook }), title: item.path }, oneLine(item.event ? item.hook.replace(`${item.event}/`, "") : item.hook)),
                  item.detached && label(_("detached"), "grey", null, { title: _("Runs after libvirt has its answer") }),
                  item.undo && label(_("undo"), "grey", null, { title: _("What it sets up is taken back at the end") }),
                  lastRun(item)),
@@ -47,7 +52,7 @@ function lane(call) {
     return h("li.lane-call", { "data-test": "lane-call", "data-operation": call.operation, class: call.steps.length ? "" : "is-empty" },
              h("div.lane-head", null,
                h("span.lane-name", null, call.operation, call.extra && call.extra !== "-" && h("span.subtle", null, ` ${call.extra}`)),
-               call.driver === "network" && h("span.subtle", null, format(_("network $0"), call.object)),
+               call.driver === "network" && h("span.subtle", null, format(_("for network $0"), call.object)),
                h("span.lane-class", { title: classWords(call.class) }, call.class)),
              call.steps.length
                  ? groups(call).map(group => h("div.lane-event", null,
@@ -59,13 +64,14 @@ function lane(call) {
              call.would_fail ? h("p.lane-outcome", null, icon("failed"), " ", call.outcome || format(_("libvirt is told of a failure ($0)"), call.status)) : null);
 }
 
-function part(entry) {
-    const title = [actionName(entry.action), h("span.part-what", null, entry.what)];
+function part(entry, driver) {
+    const name = action => actionName(action, driver);
+    const title = [name(entry.action), h("span.part-what", null, entry.what)];
     if (entry.as)
-        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, actionName(entry.action)), h("span.subtle", null, ` ${entry.what}: `), entry.as.map(action => format(_("as “$0”"), actionName(action))).join(_(", then ")));
+        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, name(entry.action)), h("span.subtle", null, ` ${entry.what}: `), entry.as.map(action => format(_("as “$0”"), name(action))).join(_(", then ")));
     if (!entry.calls.length)
-        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, actionName(entry.action)), h("span.subtle", null, ` ${entry.what}: ${entry.reason || _("no call of libvirt's")}`));
-    return h("section.part", { "data-test": "part", "data-action": entry.action, "aria-label": actionName(entry.action) },
+        return h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, name(entry.action)), h("span.subtle", null, ` ${entry.what}: ${entry.reason || _("no call of libvirt's")}`));
+    return h("section.part", { "data-test": "part", "data-action": entry.action, "aria-label": name(entry.action) },
              h("h3.part-title", null, title, entry.would_fail && label(_("would fail"), "red", "failed")),
              entry.outcome && note(entry.outcome),
              h("ol.lane", null, entry.calls.filter(call => !call.after_failure).map(lane)),
@@ -75,6 +81,8 @@ function part(entry) {
 }
 
 function life(answer) {
+    const isNetwork = answer.driver === "network";
+    const name = action => actionName(action, answer.driver);
     const parts = lanes(answer.parts);
     const full = parts.filter(entry => entry.calls.length && !entry.as && hasHooks(entry));
     const rest = parts.filter(entry => !full.includes(entry));
@@ -82,27 +90,27 @@ function life(answer) {
     return [
         cardWith({
             test: "guest-head",
-            actions: answer.driver === "qemu" && button(_("Open in Machines"), "link", () => route.jump(route.machine(answer.object)), { "data-test": "machines-link", sign: "out" }),
-        }, [answer.object, " ", state],
+            actions: answer.driver === "qemu" && machinesLink(answer.object),
+        }, [oneLine(answer.object), " ", state],
         h("p.subtle", null, answer.driver, answer.uuid && [" · ", h("span.mono", null, answer.uuid)], answer.networks.length ? ` · ${format(ngettext("network $0", "networks $0", answer.networks.length), answer.networks.join(", "))}` : ""),
-        answer.document === null ? note(_("libvirt has no file about this guest: conditions that need one (uuid, title, network, property) don't hold here.")) : null,
+        answer.document === null ? note(isNetwork ? _("libvirt has no file about this network: conditions that need one don't hold here.") : _("libvirt has no file about this guest: conditions that need one (uuid, title, network, property) don't hold here.")) : null,
         answer.managed_save ? note(_("libvirt has a managed save of it: its next start is a restore.")) : null,
         answer.notes.map(remark => alert("info", prose(remark.message), { body: remark.fix_command ? command(remark.fix_command) : remark.fix })),
-        h("p.guest-links", null, h("a.link", { href: route.href(["calls"], { guest: answer.object }) }, _("Calls of this guest")))),
+        h("p.guest-links", null, h("a.link", { href: route.href(["calls"], { guest: answer.object }) }, isNetwork ? _("Calls of this network") : _("Calls of this guest")))),
         full.length
-            ? cardWith({ className: "life" }, _("Hooks in its life"), full.map(part))
-            : cardWith({}, null, emptyState("hook", _("No hook runs for this guest"), { body: h("p", null, _("None of the hooks of this host is for it.")) })),
-        rest.length ? cardWith({ className: "life-rest" }, _("Without more hooks"), rest.map(entry => entry.as || !entry.calls.length ? part(entry)
-            : h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, actionName(entry.action)), h("span.subtle", null, ` ${entry.what}: ${_("no hook")} (${entry.calls.map(call => call.operation).join(", ")})`)))) : null,
+            ? cardWith({ className: "life" }, _("Hooks in its life"), full.map(entry => part(entry, answer.driver)))
+            : cardWith({}, null, emptyState("hook", isNetwork ? _("No hook runs for this network") : _("No hook runs for this guest"), { body: h("p", null, _("None of the hooks of this host is for it.")) })),
+        rest.length ? cardWith({ className: "life-rest" }, _("Without more hooks"), rest.map(entry => entry.as || !entry.calls.length ? part(entry, answer.driver)
+            : h("p.part-as", { "data-test": "part", "data-action": entry.action }, h("strong", null, name(entry.action)), h("span.subtle", null, ` ${entry.what}: ${_("no hook")} (${entry.calls.map(call => call.operation).join(", ")})`)))) : null,
     ];
 }
 
 function chooser(guests) {
     if (!guests.length)
-        return emptyState("hook", _("No guest is known yet"), { body: h("p", null, _("Guests appear here once libvirt has defined one, or has made a call about one.")) });
-    return table(_("Guests"), [_("Name"), _("Driver"), _("State"), _("Last call"), _("Result")], h("tbody.pf-v6-c-table__tbody", null, guests.map(guest =>
-        h("tr.pf-v6-c-table__tr", { "data-test": "guest-row", "data-guest": guest.object },
-          cell(_("Name"), h("a.link.strong", { href: guestHref(guest), "data-test": "guest-link", "data-guest": guest.object }, guest.object)),
+        return emptyState("hook", _("No guest is known yet"), { body: h("p", null, _("Guests and networks appear here once libvirt has defined one, or has made a call about one.")) });
+    return table(_("Guests and networks"), [_("Name"), _("Driver"), _("State"), _("Last call"), _("Result")], h("tbody.pf-v6-c-table__tbody", null, guests.map(guest =>
+        h("tr.pf-v6-c-table__tr.guest-row", { "data-test": "guest-row", "data-guest": guest.object },
+          cell(_("Name"), h("a.link.strong", { href: guestHref(guest), "data-test": "guest-link", "data-guest": guest.object }, oneLine(guest.object))),
           cell(_("Driver"), guest.driver),
           cell(_("State"), guest.running === null ? "" : guest.running ? label(_("runs"), "green", "good") : label(_("shut off"), "grey", "off"), !guest.defined && [" ", label(_("transient or gone"), "grey")]),
           cell(_("Last call"), guest.last ? [h("a.link", { href: callHref(guest.last.id) }, callWords(guest.last)), h("span.subtle", null, " ", time(guest.last.began))] : h("span.subtle", null, _("none"))),
@@ -116,30 +124,32 @@ export function guests(slot, place, page) {
     const name = place.path[1];
     let unknown = false;        // show it although nobody knows the guest
     let closed = false;
+    let shown = null;
 
     const load = () => {
+        shown = null;
         replace(slot, loading());
         return name === undefined ? all() : one();
     };
 
     async function all() {
-        const guestsOnly = answer => answer.guests.filter(guest => GUESTS.includes(guest.driver));
+        const withLife = answer => answer.guests.filter(guest => DRIVERS.includes(guest.driver));
         try {
-            const known = guestsOnly(await json(["list", "--guests"]));
+            const known = withLife(await json(["list", "--guests"]));
             if (closed)
                 return;
             const list = h("div.list-body");
             const draw = text => replace(list, chooser(known.filter(guest => guest.object.toLowerCase().includes(text.toLowerCase()))));
-            const search = input({ type: "search", placeholder: _("Name of a guest"), "aria-label": _("Name of a guest"), "data-test": "guest-name", oninput: event => draw(event.target.value),
+            const search = input({ type: "search", placeholder: _("Guest or network"), "aria-label": _("Guest or network"), "data-test": "guest-name", oninput: event => draw(event.target.value),
                                    onkeydown: event => event.key === "Enter" && event.target.value && route.go(["guests", event.target.value]) });
-            replace(slot, h("section.pf-v6-c-card.calls-card", { "aria-label": _("Guests") },
+            replace(slot, h("section.pf-v6-c-card.calls-card", { "aria-label": _("Guests and networks") },
                             h("div.toolbar", { role: "search" }, search.element,
                               button(_("Show"), "secondary", () => search.control.value && route.go(["guests", search.control.value]), { "data-test": "guest-show", title: _("Also of a guest that isn't in the list") })),
                             list));
             draw("");
         } catch (error) {
             if (!closed)
-                replace(slot, failure(error, load));
+                fail(slot, slot, error, load, page);
         }
         page.ready();
     }
@@ -151,13 +161,17 @@ export function guests(slot, place, page) {
             h("li.pf-v6-c-breadcrumb__item", null, h("span.pf-v6-c-breadcrumb__item-divider", null, icon("right")), h("span.pf-v6-c-breadcrumb__link.pf-m-current", { "aria-current": "page" }, name))));
         try {
             const driver = place.options.driver;
-            const answer = await json(["plan", ...(GUESTS.includes(driver) ? [`--driver=${driver}`] : []), ...(unknown ? ["--unknown"] : []), "--", name]);
+            const answer = await json(["plan", ...(DRIVERS.includes(driver) ? [`--driver=${driver}`] : []), ...(unknown ? ["--unknown"] : []), "--", name]);
             if (closed)
                 return;
-            slot.replaceChildren();
-            append(slot, [crumbs, life(answer)]);
+            const text = JSON.stringify(answer);
+            if (text !== shown)
+                replace(slot, crumbs, life(answer));
+            shown = text;
         } catch (error) {
-            if (!closed)
+            if (!closed && blocks(error))
+                fail(slot, slot, error, load, page);
+            else if (!closed)
                 replace(slot, crumbs, failure(error, load),
                         error.status === 2 && !unknown && h("p", null, button(_("Show which hooks would run for a guest with this name"), "link inline", () => { unknown = true; load() })));
         }
@@ -165,5 +179,11 @@ export function guests(slot, place, page) {
     }
 
     load();
-    return { close: () => { closed = true } };
+    const alone = onBack(() => name !== undefined && shown !== null && one());
+    return {
+        close() {
+            closed = true;
+            alone();
+        },
+    };
 }

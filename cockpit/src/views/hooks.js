@@ -1,16 +1,19 @@
 // All hooks by event, in the order in which they run; registered ones can be switched off and on.
 import { announce } from "../announce.js";
+import { onBack } from "../back.js";
 import { command } from "../command.js";
 import { dialog } from "../dialog.js";
 import { append, h, prose, replace } from "../dom.js";
-import { failure } from "../failure.js";
-import { json } from "../hookmux.js";
+import { eventHead } from "../event-head.js";
+import { fail, failure } from "../failure.js";
+import { HookmuxError, json } from "../hookmux.js";
 import * as host from "../host.js";
-import { button, emptyState, facts, field, input, label, loading, note } from "../pf.js";
+import { button, emptyState, facts, field, input, label, loading, note, toggles } from "../pf.js";
 import { callHref } from "../row.js";
 import * as route from "../route.js";
 import { _, format, ngettext } from "../text.js";
 import { ago, duration, exactly } from "../time.js";
+import { oneLine } from "../visible.js";
 import { hookColour, hookWord, look, runWord, word } from "../words.js";
 
 // `hooks.d/NAME.yaml` → NAME, as `enable` and `disable` take it.
@@ -31,7 +34,7 @@ function turn(hook, on, again) {
             run: async () => {
                 const answer = await json([on ? "enable" : "disable", ...(reason.control.value ? [`--reason=${reason.control.value}`] : []), "--", name]);
                 if (answer.problems && answer.problems.length)
-                    throw new Error(answer.problems.map(problem => problem.message).join("\n"));
+                    throw new HookmuxError(answer.problems.map(problem => problem.message).join("\n"));
                 announce(on ? format(_("$0 runs again"), name) : format(_("$0 is disabled"), name));
                 again();
                 host.refresh().catch(() => {});
@@ -46,7 +49,7 @@ function last(hook) {
     return [h("span.square", { class: `is-${look(hook.last.state).name}`, "aria-hidden": "true" }), " ",
         h("a.link", { href: callHref(hook.last.id), title: exactly(hook.last.began) }, ago(hook.last.began)),
         h("span.for-readers", null, `, ${word(hook.last.state)}`),
-        h("span.subtle", null, ` ${hook.last.object}`)];
+        h("span.subtle", null, ` ${oneLine(hook.last.object)}`)];
 }
 
 // What is known of a hook beyond its row, and how its runs went.
@@ -97,7 +100,7 @@ function row(hook, again, open) {
             if (!more.hidden)
                 details(hook, more);
         },
-    }, h("span.hook-order", { "aria-hidden": "true" }, hook.order === null ? "–" : String(hook.order)), h("span", null, hook.name));
+    }, h("span.hook-order", { "aria-hidden": "true" }, hook.order === null ? "–" : String(hook.order)), h("span", null, oneLine(hook.name)));
     const can = hook.registration !== null && (hook.state === "disabled" || hook.state === "masked" || hook.state === "active");
     const off = hook.state !== "active";
     const element = h("li.hook", { "data-test": "hook", "data-hook": hook.hook, "data-state": hook.state, class: hook.state === "disabled" || hook.state === "masked" ? "is-off" : "" },
@@ -115,9 +118,9 @@ function row(hook, again, open) {
     return element;
 }
 
-// The hooks in the order of `list`, together where they run.
-function byPlace(hooks) {
-    const places = new Map();
+// The hooks in the order of `list`, together where they run; with `every` also the events that have none, in the order in which they fire.
+function byPlace(hooks, events, every) {
+    const places = new Map(every ? events.map(event => [event.event, []]) : []);
     for (const hook of hooks)
         places.set(hook.place, [...(places.get(hook.place) || []), hook]);
     return places;
@@ -126,36 +129,61 @@ function byPlace(hooks) {
 export function hooks(slot, place, page) {
     let closed = false;
     let all = [];
+    let shown = null;
     const wanted = place.options.hook;
     const list = h("div", null, loading());
+    let events = [];
+    let every = false;
+    const which = toggles(_("Events"), [["some", _("With hooks")], ["all", _("All events")]], "some", value => { every = value === "all"; draw() }, "hooks-events");
     const search = input({ type: "search", placeholder: _("Name, event or program"), "aria-label": _("Name, event or program"), "data-test": "hooks-search", value: wanted || "", oninput: () => draw() });
     append(slot, h("section.pf-v6-c-card.calls-card", { "aria-label": _("Hooks") },
-                   h("div.toolbar", { role: "search" }, search.element), list));
+                   h("div.toolbar", { role: "search" }, search.element, which.element), list));
 
     function draw(opened) {
         const words = search.control.value.toLowerCase();
         const found = all.filter(hook => [hook.hook, hook.place, hook.path, hook.registration || ""].some(text => text.toLowerCase().includes(words)));
-        if (!all.length) {
-            replace(list, emptyState("hook", _("There is no hook yet"), { body: [h("p", null, _("A hook is an executable file in the directory of an event, or a program that is registered. This makes a first one:")), command(["hookmux", "new", "after_vm_start/10-first"])] }));
-            return;
-        }
-        replace(list, found.length ? [...byPlace(found)].map(([name, some]) => h("section.event", { "aria-label": name }, h("h2.event-name", null, name), h("ol.hooks", null, some.map(hook => row(hook, load, hook.hook === opened)))))
-            : emptyState("search", _("No hook matches"), { actions: button(_("Clear filters"), "link", () => { search.control.value = ""; draw(); search.control.focus() }) }));
+        const names = every ? events.filter(event => event.event.includes(words)) : [];
+        const places = byPlace(found, names, every);
+        const focused = list.contains(document.activeElement) && document.activeElement.closest("[data-hook]");
+        if (!all.length && !every)
+            replace(list, emptyState("hook", _("There is no hook yet"), { body: [h("p", null, _("A hook is an executable file in the directory of an event, or a program that is registered. This makes a first one:")), command(["hookmux", "new", "after_vm_start", "10-first"])] }));
+        else if (!places.size)
+            replace(list, emptyState("search", _("No hook matches"), { actions: button(_("Clear filters"), "link", () => { search.control.value = ""; draw(); search.control.focus() }) }));
+        else
+            replace(list, [...places].map(([name, some]) => h("section.event", { "aria-label": name, "data-test": "event", "data-event": name },
+                                                              eventHead(name, events.find(event => event.event === name) || null),
+                                                              some.length ? h("ol.hooks", null, some.map(hook => row(hook, load, hook.hook === opened))) : h("p.event-none", null, _("no hook")))));
+        const again = focused && list.querySelector(`[data-hook="${CSS.escape(focused.dataset.hook)}"] .hook-act button, [data-hook="${CSS.escape(focused.dataset.hook)}"] button`);
+        if (again)
+            again.focus();
     }
 
     async function load() {
         try {
-            const answer = await json(["list"]);
+            const [answer, known] = await Promise.all([json(["list"]), events.length ? { events } : json(["events"])]);
             if (closed)
                 return;
+            events = known.events;
+            const text = JSON.stringify(answer.hooks);
+            const first = all.length === 0;
             all = answer.hooks;
-            draw(wanted);
+            if (text !== shown)
+                draw(first ? wanted : null);
+            shown = text;
         } catch (error) {
-            if (!closed)
-                replace(list, failure(error, load));
+            if (closed)
+                return;
+            shown = null;
+            fail(slot, list, error, load, page);
         }
         page.ready();
     }
     load();
-    return { close: () => { closed = true } };
+    const alone = onBack(load);
+    return {
+        close() {
+            closed = true;
+            alone();
+        },
+    };
 }

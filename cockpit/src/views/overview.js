@@ -1,20 +1,23 @@
 // The state of the host at a glance.
 import { beginBypass, endBypass } from "../bypass.js";
 import { chart } from "../chart.js";
+import { hostNow } from "../clock.js";
 import { command } from "../command.js";
 import { append, h, prose, replace } from "../dom.js";
-import { failure } from "../failure.js";
+import { blocks, failure } from "../failure.js";
 import { Feed } from "../feed.js";
 import * as filters from "../filters.js";
 import * as host from "../host.js";
 import { icon } from "../icons.js";
 import { List, listTable } from "../list.js";
-import { alert, button, cardWith, emptyState, label, loading, note } from "../pf.js";
+import { button, cardWith, emptyState, label, loading, note } from "../pf.js";
+import { quote } from "../quote.js";
 import { callHref } from "../row.js";
 import * as route from "../route.js";
 import { _, format, ngettext } from "../text.js";
 import { ago, clock } from "../time.js";
 import { callWords } from "../words.js";
+import { oneLine } from "../visible.js";
 
 const RECENT = 8;
 
@@ -80,11 +83,11 @@ function switchFact(status) {
 function libvirt({ libvirt: { version, daemons } }) {
     if (version === null)
         return fact("libvirt", "status-libvirt", "warning", _("isn't installed"));
-    return fact("libvirt", "status-libvirt", daemons.length ? "good" : "note", version, daemons.length ? ` (${daemons.map(daemon => daemon.name).join(", ")})` : ` (${_("no daemon runs")})`);
+    return fact("libvirt", "status-libvirt", daemons.length ? "good" : "note", version, daemons.length ? ` (${[...new Set(daemons.map(daemon => daemon.name))].join(", ")})` : ` (${_("no daemon runs")})`);
 }
 
 function stateCard(status) {
-    const broken = status.entries.some(entry => !["installed", "missing"].includes(entry.state));
+    const broken = status.entries.some(entry => !["installed", "missing"].includes(entry.state)) || status.entries.every(entry => entry.state === "missing");
     return cardWith({ test: "status" }, _("State"), h("dl.state", null,
         fact("hookmux", "status-version", null, status.hookmux_version),
         libvirt(status),
@@ -106,13 +109,24 @@ function dayCard({ last_day: day }) {
                     h("div.figures", null,
                       figure(day.calls, ngettext("call", "calls", day.calls), "day-calls", "", { since: "24h" }),
                       figure(day.failed, _("failed"), "day-failed", "is-bad", { since: "24h", only: "failed" }),
-                      figure(day.lost, _("lost"), "day-lost", "is-warn", { since: "24h", only: "lost" })),
+                      figure(day.lost, _("lost"), "day-lost", "is-warn", { since: "24h", only: "lost" }),
+                      day.detached_failed ? h("div.figure.is-bad", { "data-test": "day-detached" }, h("span.figure-number", null, String(day.detached_failed)), h("span.figure-name", null, _("detached failed"))) : null),
                     day.hours && day.hours.length ? chart(day.hours) : null,
                     day.last_failure && h("p.last-failure", { "data-test": "last-failure" },
                                           h("span.subtle", null, _("Last failure:"), " "),
-                                          h("a.link", { href: callHref(day.last_failure.id) }, `${callWords(day.last_failure)} ${day.last_failure.object}`),
+                                          h("a.link", { href: callHref(day.last_failure.id) }, `${callWords(day.last_failure)} ${oneLine(day.last_failure.object)}`),
                                           h("span.subtle", null, ` ${ago(day.last_failure.began)}`),
                                           day.last_failure.failure && h("span.why", null, prose(day.last_failure.failure))));
+}
+
+// Detached hooks that failed, and are tried again or were put aside.
+function queueCard({ queue }) {
+    if (!queue.failures.length)
+        return null;
+    return cardWith({ test: "queue-failures" }, _("Detached hooks that failed"), h("ul.plain-list", null, queue.failures.map(job => h("li", { "data-id": job.id },
+        h("a.link", { href: callHref(job.parent) }, job.hook), h("span", null, job.object),
+        h("span.subtle", null, job.state, " · ", format(ngettext("$0 try", "$0 tries", job.attempts), job.attempts)),
+        job.last && h("span.why", null, prose(job.last))))));
 }
 
 // What runs now, drawn again each second.
@@ -121,8 +135,8 @@ function runningCard() {
     let calls = [];
     const draw = () => replace(list, calls.length
         ? calls.map(execution => h("li", { "data-test": "running-call", "data-id": execution.id },
-                                   h("a.link", { href: callHref(execution.id) }, `${callWords(execution)} ${execution.object}`),
-                                   h("span.running-time", null, clock((Date.now() - Date.parse(execution.began)) / 1000)),
+                                   h("a.link", { href: callHref(execution.id) }, `${callWords(execution)} ${oneLine(execution.object)}`),
+                                   h("span.running-time", null, clock((hostNow() - Date.parse(execution.began)) / 1000)),
                                    execution.running[0] && h("span.subtle.running-what", null, execution.running[0].last_line ? format(_("$0: $1"), execution.running[0].hook, execution.running[0].last_line) : execution.running[0].hook)))
         : h("li.subtle", null, _("No call is running.")));
     draw();
@@ -143,7 +157,9 @@ function nextSteps(status) {
     const list = status.next.filter(step => step.code !== "bypassed");
     if (!list.length)
         return null;
-    return h("div.steps", null, list.map(step => alert("info", prose(step.message), { test: "next-step", body: step.fix_command ? command(step.fix_command) : step.fix })));
+    return cardWith({ test: "next-steps" }, _("Next"), h("ul.plain-list", null, list.map(step => h("li.next-step", { "data-test": "next-step" },
+        h("p", null, prose(step.message)),
+        step.fix_command && !step.message.includes(quote(step.fix_command)) ? command(step.fix_command) : !step.fix_command && step.fix ? h("p.subtle", null, prose(step.fix)) : null))));
 }
 
 export function overview(slot, place, page) {
@@ -166,43 +182,47 @@ export function overview(slot, place, page) {
         steps.hidden = !next;
         replace(steps, next);
         if (!top.contains(document.activeElement))
-            replace(top, stateCard(status), dayCard(status));
+            replace(top, stateCard(status), dayCard(status), queueCard(status));
         if (!fed)
             running.set(status.running);
         page.ready();
     };
     const ask = () => host.refresh().catch(error => {
-        replace(slot, failure(error, () => { close(); route.go([]); location.reload() }));
+        if (closed)
+            return;
+        if (!host.known() || blocks(error))
+            replace(slot, failure(error, page.again));
         page.ready();
     });
     // Many calls may end in a second; the numbers need not follow each of them.
     const soon = () => {
         timer ||= setTimeout(() => { timer = null; host.refresh().catch(() => {}) }, 2000);
     };
+    let closed = false;
     const quiet = host.listen(drawStatus);
     ask();
 
     const feed = new Feed(filters.NONE, {
         live: page.live,
         failed: error => replace(recent, failure(error, () => feed.again())),
-        rows: ids => {
+        rows: (ids, kind) => {
             const all = feed.rows.sorted();
             fed = true;
             running.set(all.filter(execution => execution.state === "running").reverse());
             const shown = all.slice(0, RECENT);
-            const started = list.rows.size > 0;
             list.keep(new Map(shown.map(execution => [execution.id, true])));
-            list.put(shown, started);
+            list.put(shown, kind === "live");
             if (!shown.length)
                 replace(recent, h("div.list-foot", { "data-test": "no-call-yet" }, note(_("libvirt has made no call yet for which a hook was considered."))));
             else if (!recent.contains(list.body))
                 replace(recent, listTable(list, _("Newest calls")));
-            if (started && ids.length)
+            if (kind === "live")
                 soon();
         },
     }, { page: 20 });
 
     function close() {
+        closed = true;
         feed.close();
         list.close();
         running.close();
