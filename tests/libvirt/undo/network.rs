@@ -73,14 +73,23 @@ fn a_port_is_taken_back_when_it_goes_and_a_network_when_it_stops() {
     assert_eq!(said(&host), ["set net", "undone net done"]);
     is_as_before(&host);
     host.remove("before_network_start/90-no");
-    // one that libvirt itself can't start: it calls nothing more, and the next start takes it back first
+    // One that libvirt itself can't start. libvirt 9.0 calls nothing more, and the next start takes it back first;
+    // 11.3 calls `stopped`.
     host.sh("ip link add netbr type bridge").ok();
     host.virsh(&["net-start", "net"]).fails();
-    assert_eq!(said(&host), ["set net"]);
-    assert_eq!(owed(&host), ["net: set up"]);
-    host.sh("ip link delete netbr").ok();
+    let first = said(&host);
+    let is_taken_back = first == ["set net", "undone net done"];
+    assert!(is_taken_back || first == ["set net"], "{first:?}");
+    if is_taken_back {
+        is_as_before(&host);
+    } else {
+        assert_eq!(owed(&host), ["net: set up"]);
+    }
+    // 11.3 removes it, though it was there before
+    host.sh("ip link delete netbr 2>/dev/null || :").ok();
     host.virsh(&["net-start", "net"]).ok();
-    assert_eq!(said(&host), ["undone net done", "set net", "set up"]);
+    let later = ["undone net done", "set net", "set up"];
+    assert_eq!(said(&host), if is_taken_back { &later[1..] } else { &later });
     host.virsh(&["net-destroy", "net"]).ok();
     assert_eq!(said(&host), DOWN);
     is_as_before(&host);
