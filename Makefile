@@ -14,6 +14,11 @@ TARGET ?= $(eval TARGET := $(shell host=$$($(RUSTC) -vV | sed -n 's/^host: //p')
 # glibc is linked statically only where that is asked for
 flags = $(if $(filter %-gnu,$(TARGET)),RUSTFLAGS='-C target-feature=+crt-static')
 
+# What a call needs lies side by side in the program (docs/performance.md). `make ORDER=` leaves that out, for a linker
+# that doesn't know `INSERT`.
+ORDER ?= $(abspath .cargo/order.ld)
+order  = $(if $(ORDER),$(if $(filter x86_64-%-musl,$(TARGET)),-C 'link-arg=-T$(ORDER)'))
+
 target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # a link that `build` makes, to what it has built
 binary     := $(target_dir)/hookmux
@@ -26,7 +31,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
+.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt order bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -34,7 +39,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 all: build relay  ## hookmux, and hookmux-relay where this Rust is new enough for it
 
 build: toolchain  ## the static binary: by way of musl where Rust has that, else of glibc
-	$(flags) $(CARGO) build --locked --release --target '$(TARGET)'
+	$(flags) $(CARGO) rustc --locked --release --target '$(TARGET)' --bin hookmux -- $(order)
 	@ln -sfn '$(TARGET)/release/hookmux' '$(binary)'
 	@if command -v file > /dev/null; then said=$$(file -L '$(binary)'); else said=$$(ldd '$(binary)' 2>&1) || :; fi; \
 	printf '%s\n' "$$said"; \
@@ -157,6 +162,11 @@ fuzz: toolchain  ## random inputs: TIME=10s for each target, or INPUTS=NUMBER; O
 
 libvirt: build  ## the tests on a real libvirtd, with the static binary
 	HOOKMUX_BIN='$(binary)' $(CARGO) test --locked --test libvirt -- --test-threads=2
+
+order: toolchain  ## makes .cargo/order.ld anew: which functions a call needs (x86_64 with musl)
+	$(CARGO) rustc --locked --release --target '$(TARGET)' --bin hookmux -- -C strip=none
+	@benches/order '$(target_dir)/$(TARGET)/release/hookmux' > '$(target_dir)/order.ld'
+	@mv '$(target_dir)/order.ld' .cargo/order.ld
 
 bench: build  ## what a call costs, in ratios to what else could do it
 	@benches/run '$(binary)'
