@@ -18,6 +18,11 @@ flags = $(if $(filter %-gnu,$(TARGET)),RUSTFLAGS='-C target-feature=+crt-static 
 # joined with .cargo/config.toml, which RUSTFLAGS would replace
 remapped = $(if $(filter %-gnu,$(TARGET)),,--config 'target.$(TARGET).rustflags=["--remap-path-prefix=$(cargo_home)=/cargo", "--remap-path-prefix=$(CURDIR)=/hookmux"]')
 
+# What a call needs lies side by side in the program (docs/performance.md). `make ORDER=` leaves that out, for a linker
+# that doesn't know `INSERT`. Not an absolute path: Rust would make another program of it in another folder.
+ORDER ?= .cargo/order.ld
+order  = $(if $(ORDER),$(if $(filter x86_64-%-musl,$(TARGET)),-C 'link-arg=-T$(ORDER)'))
+
 target_dir := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # a link that `build` makes, to what it has built
 binary     := $(target_dir)/hookmux
@@ -30,7 +35,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm cockpit test-cockpit cockpit-deb cockpit-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help aarch64 test-aarch64 reproducible test-trixie test-modular arch release
+.PHONY: all build relay relay-msrv relay-clippy relay-unit test-fleet bench-fleet relay-deb relay-rpm cockpit test-cockpit cockpit-deb cockpit-rpm gnu-static demo test toolchain needs needs-lint lint top-level clippy shellcheck deny msrv minimal-versions unit fuzz libvirt bench install uninstall install-hook uninstall-hook deb rpm tarball package-lint package-test fresh test-vm clean help aarch64 test-aarch64 reproducible test-trixie test-modular arch release order
 
 # Cargo does its own dependency tracking, and runs on all cores by itself.
 .NOTPARALLEL:
@@ -38,7 +43,7 @@ needs_build := $(if $(filter file,$(origin BINARY)),build)
 all: build relay  ## hookmux, and hookmux-relay where this Rust is new enough for it
 
 build: toolchain  ## the static binary: by way of musl where Rust has that, else of glibc
-	$(flags) $(CARGO) build $(remapped) --locked --release --target '$(TARGET)'
+	$(flags) $(CARGO) rustc $(remapped) --locked --release --target '$(TARGET)' --bin hookmux -- $(order)
 	@ln -sfn '$(TARGET)/release/hookmux' '$(binary)'
 	@if command -v file > /dev/null; then said=$$(file -L '$(binary)'); else said=$$(ldd '$(binary)' 2>&1) || :; fi; \
 	printf '%s\n' "$$said"; \
@@ -189,6 +194,11 @@ test-trixie: build  ## the same with the libvirt of Debian 13 (11.3), in a root 
 
 test-modular: build  ## the same with one daemon for each driver (virtqemud, virtnetworkd, virtlxcd), built from Debian's sources
 	@LIBVIRT_DAEMONS=modular BINARY='$(binary)' CARGO_TARGET_DIR='$(target_dir)' tests/trixie/run $(ARGUMENTS)
+
+order: toolchain  ## makes .cargo/order.ld anew: which functions a call needs (x86_64 with musl)
+	$(CARGO) rustc --locked --release --target '$(TARGET)' --bin hookmux -- -C strip=none
+	@benches/order '$(target_dir)/$(TARGET)/release/hookmux' > '$(target_dir)/order.ld'
+	@mv '$(target_dir)/order.ld' .cargo/order.ld
 
 bench: build  ## what a call costs, in ratios to what else could do it
 	@benches/run '$(binary)'

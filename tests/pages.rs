@@ -384,6 +384,7 @@ pages! {
     metrics: "docs/metrics.md";
     opennebula: "docs/opennebula.md";
     parity: "docs/parity.md";
+    performance: "docs/performance.md";
     plan: "docs/plan.md";
     python: "docs/python.md";
     readme: "README.md";
