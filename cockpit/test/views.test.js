@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ceiling } from "../src/chart.js";
+import { callsOf } from "../src/event-head.js";
 import { groups, lanes } from "../src/lanes.js";
 import { mends } from "../src/mend.js";
 import { callWords, look, result, resultLook, word } from "../src/words.js";
@@ -52,4 +53,9 @@ test("a call in words", () => {
 test("the chart ends at a round number", () => {
     for (const [highest, top] of [[0, 4], [3, 4], [5, 5], [31, 50], [50, 50], [51, 100], [1200, 2000]])
         assert.equal(ceiling(highest), top);
+});
+
+test("the calls of an event, each operation once", () => {
+    const calls = [{ drivers: ["qemu", "lxc"], operation: "prepare" }, { drivers: ["libxl"], operation: "prepare" }, { drivers: ["network"], operation: "started" }, { drivers: ["daemon"], operation: "start" }];
+    assert.deepEqual(callsOf({ calls }), ["prepare", "network started", "daemon start"]);
 });
