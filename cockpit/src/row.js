@@ -48,6 +48,6 @@ export function why(execution) {
     if (execution.state === "running" && now)
         return now.last_line ? format(_("$0 runs: $1"), now.hook, now.last_line) : format(_("$0 runs"), now.hook);
     if (execution.mended_by)
-        return execution.failure ? format(_("$0 – mended since"), execution.failure) : _("mended since");
+        return execution.failure ? format(_("$0 – a later run was good"), execution.failure) : _("a later run was good");
     return execution.failure;
 }

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { ceiling } from "../src/chart.js";
 import { callsOf } from "../src/event-head.js";
 import { groups, lanes } from "../src/lanes.js";
-import { mends } from "../src/mend.js";
+import { canFix } from "../src/fix.js";
 import { callWords, look, result, resultLook, word } from "../src/words.js";
 
 const call = (operation, ...hooks) => ({ driver: "qemu", object: "vm", operation, extra: "-", after_failure: false, would_fail: false, undos: [],
@@ -27,7 +27,7 @@ test("only hookmux' own commands are run from the page", () => {
         [["hookmux", "--hooks-dir", "enable", "edit", "gpu"], false], [["hookmux", "edit", "gpu"], false], [["hookmux", "log", "--lost"], false],
         [["hookmux", "enable", "NAME"], false], [["chmod", "a+x", "/x"], false], [["sudo", "hookmux", "install"], false], [["sh", "-c", "hookmux install"], false], [null, false], ["hookmux install", false],
     ])
-        assert.equal(mends(words), can, JSON.stringify(words));
+        assert.equal(canFix(words), can, JSON.stringify(words));
 });
 
 test("a word that this page doesn't know is shown as it is, and looks like nothing known", () => {

@@ -94,7 +94,7 @@ function state(execution) {
     if (execution.failure)
         parts.push(alert(execution.mended_by ? "info" : execution.status === 0 ? "warning" : "danger", prose(execution.failure), {
             test: "call-failure",
-            body: execution.mended_by && h("p", null, h("a.link", { href: callHref(execution.mended_by) }, _("Mended by a later run"))),
+            body: execution.mended_by && h("p", null, h("a.link", { href: callHref(execution.mended_by) }, _("A later run was good"))),
         }));
     if (execution.state === "lost")
         parts.push(alert("warning", _("hookmux died before this call was over. It isn't known what its hooks did.")));
