@@ -13,6 +13,9 @@ use crate::record::selection::{NamePattern, is_glob};
 /// How many names a message lists.
 const MAX_LISTED_NAMES: usize = 20;
 
+/// How many records are looked through for a name.
+const MAX_LOOKED_THROUGH: usize = 5_000;
+
 /// What the options of a command say.
 pub(crate) struct Wanted<'a> {
     pub occasions: &'a [String],
@@ -69,8 +72,10 @@ fn known_operation(word: &str, history: &History) -> anyhow::Result<()> {
     Err(usage::wrong(format!("there is no operation `{word}`; {hint}")))
 }
 
+/// Looks through the newest records: all of a hundred thousand would take seconds, and names that look like patterns
+/// are rare.
 fn any_head(history: &History, is_one: impl Fn(&crate::record::form::RecordHead) -> bool) -> bool {
-    history.find(&Filter::default()).any(|head| is_one(&head))
+    history.find(&Filter::default()).take(MAX_LOOKED_THROUGH).any(|head| is_one(&head))
 }
 
 /// Returns a note for a guest or a hook that no record has, with the names that there are.
