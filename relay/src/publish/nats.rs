@@ -311,6 +311,8 @@ impl Sink {
                 self.give_up(number, &name, &why)
             }
             (Flight::Heartbeat, Answer::Taken) => self.report.sent(0),
+            // what events meet is told of them: it is said once, and they matter more
+            (Flight::Heartbeat, Answer::Again(_)) if self.waiting() > 0 => {}
             (Flight::Heartbeat, Answer::Again(trouble)) => {
                 self.report.trouble(&trouble, self.waiting())
             }
