@@ -1,7 +1,8 @@
 // How many errors and warnings `check` finds, for the number beside "Check". On a host with many records it takes seconds, so it is kept for some minutes.
 import { json } from "./hookmux.js";
 
-const KEY = "hookmux:findings";
+// Cockpit shows several hosts under one address.
+const KEY = `hookmux:findings:${globalThis.cockpit.transport.host || "localhost"}`;
 const VALID = 5 * 60 * 1000;
 
 function kept() {

@@ -17,7 +17,7 @@ export class Rows {
     }
 
     // Puts executions in, and returns the ids of those that are new or other than before. An answer of `log` also says what a newer one can't: whether
-    // a failure was mended since.
+    // a failure had a good later run since.
     put(executions) {
         const changed = [];
         for (const execution of executions) {

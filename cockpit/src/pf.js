@@ -26,10 +26,6 @@ export function label(text, colour, sign, properties = {}) {
                h("span.pf-v6-c-label__text", null, text)));
 }
 
-export function card(title, ...body) {
-    return cardWith({}, title, ...body);
-}
-
 export function cardWith({ actions, test, className, level = "h2", id }, title, ...body) {
     const heading = id || newId("card");
     return h("section.pf-v6-c-card", { class: className, "data-test": test, "aria-labelledby": title ? heading : null },

@@ -46,7 +46,7 @@ export function took(execution, now = hostNow()) {
 export function why(execution) {
     const now = execution.running[0];
     if (execution.state === "running" && now)
-        return now.last_line ? format(_("$0 runs: $1"), now.hook, now.last_line) : format(_("$0 runs"), now.hook);
+        return now.last_line ? format(_("$0 is running: $1"), now.hook, now.last_line) : format(_("$0 is running"), now.hook);
     if (execution.mended_by)
         return execution.failure ? format(_("$0 – a later run was good"), execution.failure) : _("a later run was good");
     return execution.failure;

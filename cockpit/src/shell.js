@@ -1,6 +1,7 @@
 // The frame of the page: the bar with the views, the banner of the emergency switch, and the view that is shown.
 import { announceRegion } from "./announce.js";
 import { bypassBanner } from "./bypass.js";
+import { closeDialog } from "./dialog.js";
 import { append, h, replace } from "./dom.js";
 import { findingsCount, keepCount } from "./findings.js";
 import * as host from "./host.js";
@@ -124,6 +125,7 @@ export function start(root) {
         const [name, view, tab] = viewOf(route.path);
         if (!afresh && open && open.name === name && open.moved && open.moved(route))
             return;
+        closeDialog();
         const before = open;
         if (before)
             before.close();

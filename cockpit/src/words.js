@@ -40,7 +40,7 @@ const DETACHED = {
 // What became of the detached hooks of a call, unless all is well.
 export const detachedWords = state => DETACHED[state] ? _(DETACHED[state]) : null;
 
-// A failure that libvirt wasn't told, or that was mended, is less than one that stopped an operation.
+// A failure that libvirt wasn't told, or after which a later run was good, is less than one that stopped an operation.
 export function resultLook(execution) {
     const found = look(execution.state);
     if (execution.state === "failed" && execution.mended_by)

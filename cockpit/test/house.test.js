@@ -24,6 +24,25 @@ test("no file is long", () => {
         assert.ok(text.split("\n").length <= 300, name);
 });
 
+test("what is imported is used, and what is exported is imported", () => {
+    const all = sources.map(([name, text]) => [name, text.replace(/^\s*\/\/.*$/gm, "")]);
+    const imported = new Set();
+    const unused = [];
+    for (const [name, text] of all)
+        for (const [, list] of text.matchAll(/^import \{([^}]*)\} from/gm))
+            for (const word of list.split(",").map(one => one.trim().split(" as ").pop())) {
+                imported.add(word);
+                if (text.match(new RegExp(`(?<![\\w$.])${word.replace("$", "\\$")}(?![\\w$])`, "g")).length < 2)
+                    unused.push(`${name}: ${word}`);
+            }
+    assert.deepEqual(unused, []);
+    const tests = readdirSync(join(root, "test")).map(name => readFileSync(join(root, "test", name), "utf8")).join("\n");
+    const everything = all.map(([, text]) => text).join("\n") + tests;
+    for (const [name, text] of all)
+        for (const [, word] of text.matchAll(/^export (?:async )?(?:const|function|class) (\w+)/gm))
+            assert.ok(imported.has(word) || new RegExp(`\\w+\\.${word}(?!\\w)|import .*\\b${word}\\b`).test(everything), `${name}: ${word}`);
+});
+
 test("each class of PatternFly that is named comes from a style sheet that is there", () => {
     const css = readFileSync(join(root, "src/index.css"), "utf8");
     const there = new Set([...css.matchAll(/components\/\w+\/([a-z-]+)\.css/g)].map(found => found[1]));

@@ -19,7 +19,7 @@ test("what is over doesn't run again, whichever answer comes first", () => {
     assert.equal(rows.get("01A").state, "failed");
 });
 
-test("a failure that was mended changes", () => {
+test("a failure after which a later run was good changes", () => {
     const rows = new Rows();
     rows.put([execution("01A", "failed")]);
     assert.deepEqual(rows.put([execution("01A", "failed", { mended_by: "01B" })]), ["01A"]);

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ceiling } from "../src/chart.js";
+import { callsOf } from "../src/event-head.js";
 import { groups, lanes } from "../src/lanes.js";
-import { mends } from "../src/mend.js";
+import { canFix } from "../src/fix.js";
 import { callWords, look, result, resultLook, word } from "../src/words.js";
 
 const call = (operation, ...hooks) => ({ driver: "qemu", object: "vm", operation, extra: "-", after_failure: false, would_fail: false, undos: [],
@@ -26,7 +27,7 @@ test("only hookmux' own commands are run from the page", () => {
         [["hookmux", "--hooks-dir", "enable", "edit", "gpu"], false], [["hookmux", "edit", "gpu"], false], [["hookmux", "log", "--lost"], false],
         [["hookmux", "enable", "NAME"], false], [["chmod", "a+x", "/x"], false], [["sudo", "hookmux", "install"], false], [["sh", "-c", "hookmux install"], false], [null, false], ["hookmux install", false],
     ])
-        assert.equal(mends(words), can, JSON.stringify(words));
+        assert.equal(canFix(words), can, JSON.stringify(words));
 });
 
 test("a word that this page doesn't know is shown as it is, and looks like nothing known", () => {
@@ -52,4 +53,9 @@ test("a call in words", () => {
 test("the chart ends at a round number", () => {
     for (const [highest, top] of [[0, 4], [3, 4], [5, 5], [31, 50], [50, 50], [51, 100], [1200, 2000]])
         assert.equal(ceiling(highest), top);
+});
+
+test("the calls of an event, each operation once", () => {
+    const calls = [{ drivers: ["qemu", "lxc"], operation: "prepare" }, { drivers: ["libxl"], operation: "prepare" }, { drivers: ["network"], operation: "started" }, { drivers: ["daemon"], operation: "start" }];
+    assert.deepEqual(callsOf({ calls }), ["prepare", "network started", "daemon start"]);
 });

@@ -7,7 +7,7 @@ import { failure } from "../failure.js";
 import { json, text } from "../hookmux.js";
 import * as host from "../host.js";
 import { icon } from "../icons.js";
-import { mends } from "../mend.js";
+import { canFix } from "../fix.js";
 import { button, cardWith, emptyState, loading } from "../pf.js";
 import { quote } from "../quote.js";
 import { _, format, ngettext } from "../text.js";
@@ -18,7 +18,7 @@ const SEVERITIES = [
     ["note", "note", _("Notes"), _("Good to know.")],
 ];
 
-function mend(finding, again) {
+function fix(finding, again) {
     dialog({
         title: _("Fix this?"),
         body: [h("p", null, prose(finding.message)), h("p", null, _("This command is run on the host:")), command(finding.fix_command)],
@@ -48,7 +48,7 @@ function element(finding, again) {
                        finding.fix_command
                            ? command(finding.fix_command, "finding")
                            : h("p", null, h("span.subtle", null, _("What to do:"), " "), prose(finding.fix)),
-                       mends(finding.fix_command) && button(_("Fix…"), "secondary small", () => mend(finding, again), { "data-test": "finding-mend", "aria-label": `${_("Fix…")} ${quote(finding.fix_command)}` }))
+                       canFix(finding.fix_command) && button(_("Fix…"), "secondary small", () => fix(finding, again), { "data-test": "finding-mend", "aria-label": `${_("Fix…")} ${quote(finding.fix_command)}` }))
                    : null),
              h("code.finding-code", null, finding.code));
 }

@@ -12,6 +12,6 @@ function name(words) {
     return null;
 }
 
-export function mends(words) {
+export function canFix(words) {
     return Array.isArray(words) && words[0] === "hookmux" && COMMANDS.includes(name(words)) && !words.some(word => word === "--help" || /^[A-Z][A-Z_-]+$/.test(word));
 }
