@@ -169,10 +169,11 @@ export const tests = {
             const shown = (await texts(page, t("output"))).join("\n");
             holds("output", shown.includes("no route to the metrics host"));
             holds("long output is folded", !shown.includes("rule 15 "));
+            await picture(page, "call");
             await click(page, t("output-more"));
             await until("all of it", async () => (await texts(page, t("output"))).join("\n").includes("rule 15 "));
             await page.evaluate(() => scrollTo(0, 0));
-            await picture(page, "call", { fullPage: true });
+            await picture(page, "call-output", { fullPage: true });
             await sound(page);
             const download = page.waitForEvent("download");
             await click(page, t("download"));
