@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 
 use crate::documents::{Domain, properties, vdsm_properties};
 use crate::events::GUEST_EVENTS;
-use crate::host::Host;
+use crate::host::{Host, is_modular};
 
 #[test]
 fn each_event_of_a_guests_life_runs_its_scripts_once_and_in_order() {
@@ -76,7 +76,7 @@ fn scripts_have_the_environment_of_their_event() {
         has("vmId", &vm.uuid);
         has("HOOKMUX_ORIGIN", "fresh");
         has("HOOKMUX_HOOKS_DIR", "/etc/libvirt/hooks");
-        has("HOOKMUX_DAEMON", "libvirtd");
+        has("HOOKMUX_DAEMON", if is_modular() { "virtqemud" } else { "libvirtd" });
         has("LC_ALL", "C.UTF-8");
         has("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         for name in ["HOME", "HOOKMUX_EXECUTION", "HOOKMUX_RUN", "_hook_domxml"] {
