@@ -195,7 +195,7 @@ test-trixie: build  ## the same with the libvirt of Debian 13 (11.3), in a root 
 test-modular: build  ## the same with one daemon for each driver (virtqemud, virtnetworkd, virtlxcd), built from Debian's sources
 	@LIBVIRT_DAEMONS=modular BINARY='$(binary)' CARGO_TARGET_DIR='$(target_dir)' tests/trixie/run $(ARGUMENTS)
 
-order: toolchain  ## makes .cargo/order.ld anew: which functions a call needs (x86_64 with musl)
+order: toolchain  ## makes .cargo/order.ld again: which functions a call needs (x86_64 with musl)
 	$(CARGO) rustc --locked --release --target '$(TARGET)' --bin hookmux -- -C strip=none
 	@benches/order '$(target_dir)/$(TARGET)/release/hookmux' > '$(target_dir)/order.ld'
 	@mv '$(target_dir)/order.ld' .cargo/order.ld
