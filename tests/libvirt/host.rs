@@ -46,6 +46,13 @@ pub fn is_modular() -> bool {
     daemons().len() > 1
 }
 
+/// A shell's words that kill the daemons, and wait for their end.
+pub fn kill_daemons() -> String {
+    let files: Vec<String> = daemons().iter().map(|daemon| format!("/run/{daemon}.pid")).collect();
+    let wait = "while kill -0 $p 2>/dev/null; do sleep 0.05; done";
+    format!("for p in $(cat {}); do kill -KILL $p; {wait}; done", files.join(" "))
+}
+
 pub struct Host {
     directory: TempDir,
     namespace: Child,

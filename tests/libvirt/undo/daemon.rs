@@ -1,10 +1,7 @@
 //! The daemon's restarts and deaths.
 
 use super::{END, START, host, is_as_before, owed, register, said, wait_until_as_before};
-use crate::host::{Host, wait_for};
-
-const KILL: &str =
-    "p=$(cat /run/libvirtd.pid); kill -KILL $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done";
+use crate::host::{Host, kill_daemons, wait_for};
 
 #[test]
 fn what_is_set_up_again_at_reconnect_is_taken_back_once() {
@@ -34,7 +31,7 @@ fn a_daemon_that_is_killed_takes_nothing_back_of_a_guest_that_lives_and_all_of_o
     vm.start().ok();
     other.start().ok();
     assert_eq!(said(&host), [START, START].concat());
-    host.sh(KILL).ok();
+    host.sh(&kill_daemons()).ok();
     host.start_daemon();
     wait_for("the guests are known again", || vm.is_running() && other.is_running());
     host.hookmux(&["undo-worker"]).ok();
@@ -42,7 +39,7 @@ fn a_daemon_that_is_killed_takes_nothing_back_of_a_guest_that_lives_and_all_of_o
     assert_eq!(owed(&host).len(), 4);
     // now it dies with one of them
     let pid = vm.pid();
-    host.sh(&format!("{KILL}; kill -KILL {pid}")).ok();
+    host.sh(&format!("{}; kill -KILL {pid}", kill_daemons())).ok();
     host.start_daemon();
     host.wait_for_log("undone a done");
     wait_for("one of two owes nothing", || owed(&host).len() == 2);
@@ -62,7 +59,8 @@ fn a_hook_that_dies_with_the_daemon_is_taken_back_when_the_daemon_is_there_again
     // daemon, hookmux and hook: nobody is left
     host.sh(&format!(
         "virsh start vm >/dev/null 2>&1 & until test -e /run/waiting; do sleep 0.05; done
-         {KILL}; kill -KILL $(cat /run/waiting); wait"
+         {}; kill -KILL $(cat /run/waiting); wait",
+        kill_daemons()
     ))
     .ok();
     host.start_daemon();

@@ -142,11 +142,8 @@ fn networks_and_ports_outlive_the_daemon_and_owe_until_they_end() {
     vm.start().ok();
     assert_eq!(said(&host), ["set port"]);
     let pid = vm.pid();
-    host.sh(&format!(
-        "p=$(cat /run/libvirtd.pid); kill -KILL $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done
-         kill -KILL {pid}; ip link delete netbr"
-    ))
-    .ok();
+    host.sh(&format!("{}; kill -KILL {pid}; ip link delete netbr", crate::host::kill_daemons()))
+        .ok();
     host.start_daemon();
     wait_until_as_before(&host);
     let log = said(&host);

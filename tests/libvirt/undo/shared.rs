@@ -88,10 +88,7 @@ fn a_daemon_that_dies_with_one_of_two_keeps_what_they_share_for_the_other() {
     two.start().ok();
     assert_eq!(said(&host), ["set s"]);
     let pid = one.pid();
-    host.sh(&format!(
-        "p=$(cat /run/libvirtd.pid); kill -KILL $p; while kill -0 $p 2>/dev/null; do sleep 0.05; done; kill -KILL {pid}"
-    ))
-    .ok();
+    host.sh(&format!("{}; kill -KILL {pid}", crate::host::kill_daemons())).ok();
     host.start_daemon();
     crate::host::wait_for("its share is given up", || owed(&host).len() == 1);
     assert!(said(&host).is_empty());
