@@ -437,7 +437,10 @@ fn a_guest_names_its_call_that_runs() {
     // nothing was done, and nobody did it
     assert_eq!(newest(&host)["state"], "running");
     assert_eq!(host.json(&["log", "--audit"], 0)["acts"], json!([]));
-    assert!(host.text(&["stop", "no-such-guest", "--yes"], 1).contains("no running call of it; running: "));
+    assert!(
+        host.text(&["stop", "no-such-guest", "--yes"], 1)
+            .contains("no running call of it; running: ")
+    );
     let stopped = host.json(&["stop", "g", "--yes"], 0);
     assert_eq!((&stopped["id"], &stopped["dry_run"]), (&head["id"], &json!(false)));
     call.wait();

@@ -104,7 +104,7 @@ in
       serviceConfig = {
         Type = "oneshot";
         ExecStart = "${program} --hooks-dir ${hooksDirectory} prune";
-        CapabilityBoundingSet = "CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_SYS_PTRACE";
+        CapabilityBoundingSet = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_SYS_PTRACE";
         NoNewPrivileges = true;
         ProtectSystem = "full";
         ProtectHome = "read-only";

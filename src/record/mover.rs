@@ -3,7 +3,10 @@
 //! stay in the runtime directory, as long as there is room.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
+use std::io::{
+    self,
+    ErrorKind::{InvalidData, NotFound},
+};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -304,7 +307,9 @@ impl<'a> Mover<'a> {
 
     /// Tells whether there is something to move.
     fn has_work(&self) -> bool {
-        !self.spool.done_ids().is_empty() || !self.spool.event_ids().is_empty()
+        // the event of an execution whose end isn't written waits for that
+        !self.spool.done_ids().is_empty()
+            || self.spool.event_ids().iter().any(|id| !self.spool.is_open(id))
     }
 
     fn move_all(&self) -> MoverResult {
@@ -360,9 +365,13 @@ impl<'a> Mover<'a> {
             // the execution may have ended since the head was read; now nobody writes it any more
             let Ok(mut record) = store::read(running, &id) else { continue };
             let is_lost = record.head.state == RecordState::Running;
-            self.tell_of_lost(&record);
+            let is_told = self.tell_of_lost(&record);
+            // without room for either, both are tried again
             if self.spool.settle(&id, &mut record).is_ok() && is_lost {
                 lost += 1;
+                if !is_told {
+                    self.count_dropped();
+                }
             }
         }
         for id in spool::ids(self.spool.unkept()) {
@@ -370,24 +379,29 @@ impl<'a> Mover<'a> {
             if read.as_ref().is_ok_and(|record| record.head.process.is_alive()) {
                 continue;
             }
-            if let Ok(record) = read {
-                self.tell_of_lost(&record);
+            match read {
+                Ok(record) if !self.tell_of_lost(&record) => self.count_dropped(),
+                // it may be readable later
+                Err(error) if !matches!(error.kind(), NotFound | InvalidData) => continue,
+                Ok(_) | Err(_) => {}
             }
             self.spool.end_unkept(&id);
         }
         lost
     }
 
-    /// Writes the event of an execution whose process died before it had done so.
-    fn tell_of_lost(&self, record: &Record) {
+    /// Writes the event of an execution whose process died before it had done so. Returns `false` where that isn't
+    /// possible.
+    fn tell_of_lost(&self, record: &Record) -> bool {
         let RecordHead { id, state, .. } = &record.head;
-        let Some(event) = &record.body.owed_event else { return };
-        if *state == RecordState::Running
-            && !self.spool.has_event(id)
-            && self.spool.put_event(id, event.as_bytes()).is_err()
-        {
-            self.spool.count(Dropped { events: 1, ..Dropped::default() });
-        }
+        let Some(event) = &record.body.owed_event else { return true };
+        *state != RecordState::Running
+            || self.spool.has_event(id)
+            || self.spool.put_event(id, event.as_bytes()).is_ok()
+    }
+
+    fn count_dropped(&self) {
+        self.spool.count(Dropped { events: 1, ..Dropped::default() });
     }
 
     /// Moves one batch: written in the new place, counted, and only then removed from the old one.

@@ -176,10 +176,11 @@ impl EventMover<'_> {
 
     /// Gives numbers to a batch of events, and moves it.
     fn move_batch(&mut self) -> io::Result<usize> {
-        let mut ids = self.spool.event_ids();
+        let waiting = self.spool.event_ids().into_iter();
         // an execution whose end isn't written may die: then its event would be written again
-        ids.retain(|id| !self.spool.is_open(id));
-        ids.truncate(MAX_BATCH_EVENTS);
+        let closed = waiting.filter(|id| !self.spool.is_open(id));
+        let mut ids: Vec<String> = closed.take(MAX_BATCH_EVENTS).collect();
+        let count = ids.len();
         self.remove_numbered(&mut ids)?;
         let mut events = Vec::new();
         let mut odd = 0;
@@ -202,7 +203,7 @@ impl EventMover<'_> {
             self.add_gap(None, odd, GapReason::Unreadable)?;
         }
         if events.is_empty() {
-            return Ok(ids.len());
+            return Ok(count);
         }
         for _ in &events {
             self.sequence.next()?;
@@ -220,7 +221,7 @@ impl EventMover<'_> {
             self.spool.remove_event(id)?;
         }
         self.done.moved += events.len();
-        Ok(ids.len())
+        Ok(count)
     }
 
     /// Removes what has a number already: it must not get another one.
