@@ -275,7 +275,10 @@ fn a_call_that_was_taken_over_without_a_beginning_is_in_a_gap() {
 #[test]
 fn a_long_call_that_ends_after_a_short_one_loses_nothing() {
     let host = host("");
-    host.script("after_vm_stop/10-a", "log begun; while ! [ -e \"$T/go\" ]; do sleep 0.02; done");
+    host.script(
+        "after_vm_stop/10-a",
+        "log begun; while [ -e \"$T/log\" ] && ! [ -e \"$T/go\" ]; do sleep 0.02; done",
+    );
     let mut long = host.guest("stopped end").start();
     long.until_logged("begun");
     host.guest("release end").run().succeeds();
@@ -755,7 +758,7 @@ fn a_mover_that_dies_loses_no_event_and_numbers_none_twice() {
 fn a_call_that_is_killed_is_an_event_as_its_record_says() {
     for record in ["hooks", "all", "none"] {
         let host = host(&format!("record: {record}\ncustom_properties: {{vlan: '7|8'}}\n"));
-        let script = "log begun; while :; do sleep 0.02; done";
+        let script = "log begun; while [ -e \"$T/log\" ]; do sleep 0.02; done";
         host.script("after_vm_stop/10-a", script);
         let document = with_properties("<hookmux:property name='vlan'>7</hookmux:property>");
         let mut running = host.guest("stopped end").stdin(document.as_str()).start();
@@ -806,7 +809,7 @@ fn an_execution_has_one_number_wherever_its_process_dies() {
         let place = if record == "none" { "unkept" } else { "running" };
         host.script(
             "after_vm_stop/10-a",
-            "log begun; while ! [ -e \"$T/go\" ]; do sleep 0.02; done",
+            "log begun; while [ -e \"$T/log\" ] && ! [ -e \"$T/go\" ]; do sleep 0.02; done",
         );
         let mut running = host.guest("stopped end").start();
         running.until_logged("begun");

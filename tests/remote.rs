@@ -395,7 +395,7 @@ fn an_event_that_runs_waits_and_one_that_was_killed_runs_again() {
     let consumer = Consumer::new();
     consumer.0.script(
         "bin/x",
-        "log \"begun $HOOKMUX_REMOTE_AGAIN\"; while ! [ -e \"$T/go\" ]; do sleep 0.02; done",
+        "log \"begun $HOOKMUX_REMOTE_AGAIN\"; while [ -e \"$T/log\" ] && ! [ -e \"$T/go\" ]; do sleep 0.02; done",
     );
     let text = format!(
         "events: after_vm_start\ncommand: {}\nremote: true\n",
