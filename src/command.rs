@@ -41,6 +41,14 @@ impl Fix {
         Fix::run(&hookmux(hooks_dir, more))
     }
 
+    /// Makes a fix of a `hookmux` command about one guest. A name that looks like an option is in one word with it.
+    pub fn about_guest(hooks_dir: &Path, command: &str, guest: &str) -> Fix {
+        match guest.starts_with('-') {
+            true => Fix::hookmux(hooks_dir, &[command, &format!("--guest={guest}")]),
+            false => Fix::hookmux(hooks_dir, &[command, "--guest", guest]),
+        }
+    }
+
     /// Makes a fix of a line for a shell. The caller has quoted names in it with [`quoted`].
     pub fn shell(line: String) -> Fix {
         let words = ["sh", "-c", &line].map(OsString::from).to_vec();

@@ -36,7 +36,7 @@ use crate::process::supervise::Supervisor;
 use crate::queue::{self, Queue};
 use crate::record::digest;
 use crate::record::mover;
-use crate::record::recorder;
+use crate::record::planned;
 use crate::registry::Broken;
 use crate::run::launch::Launcher;
 use crate::run::nesting::Nesting;
@@ -418,10 +418,10 @@ impl Hooks<'_> {
         if let Some(restore) = restore.filter(|_| runs_any) {
             restore.protect(call, settings);
         }
-        let planned: Vec<_> = steps.iter().map(|step| recorder::planned(step, facts)).collect();
+        let planned: Vec<_> = steps.iter().map(|step| planned::planned(step, facts)).collect();
         let origin = call.driver.is_guest().then_some(occasion.origin);
         let started = occasion.started.as_deref();
-        let registrations = recorder::registrations(&steps);
+        let registrations = planned::registrations(&steps);
         let digest = digest::of_call(settings, &steps);
         let planned =
             observer::CallPlan { planned: &planned, origin, started, registrations, digest };

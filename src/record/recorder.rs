@@ -11,24 +11,22 @@ use super::form::{
     RecordHead, RecordOutcome, RecordProcess, RecordRemote, RecordState, RunRecord, WaitRecord,
 };
 use super::mask::{self, Secrets};
-use super::outbox::event::{self, EventFacts, EventSource};
+use super::open_event::OpenEvent;
+use super::outbox::event::EventFacts;
 use super::running::{self, RunningFile};
 use super::spool::{Dropped, Spool};
 use super::store;
 use super::text::RecordText;
 use crate::answer::Answer;
 use crate::config::Settings;
-use crate::config::choice::ResultKind;
 use crate::config::settings::RecordPolicy;
 use crate::document::exchange::Change;
-use crate::document::facts::DocumentFacts;
 use crate::libvirt::document::MAX_DOCUMENT_BYTES;
 use crate::machine::{boot, clock, files, proc, sanitize};
 use crate::observer::PlannedRegistration;
 use crate::observer::{CallPlan, CommandLine, HookRun, NotRun, Notice, Observer};
 use crate::observer::{PlanDecision, PlanEntry};
 use crate::occasion::{Execution, Occasion};
-use crate::plan::{Decision, Step};
 use crate::process::capture::Capture;
 use crate::process::job;
 use crate::verdict::HookFailure;
@@ -79,13 +77,6 @@ struct Open {
     event: Option<OpenEvent>,
     /// Why the record wasn't written at the beginning.
     error: Option<io::Error>,
-}
-
-/// The event of the call, for the outbox.
-struct OpenEvent {
-    facts: EventFacts,
-    /// What happened in each run that failed, without its output.
-    failures: Vec<Option<String>>,
 }
 
 struct StartedHook {
@@ -286,37 +277,6 @@ impl Recorder {
             event,
             error: None,
         });
-    }
-}
-
-impl OpenEvent {
-    fn new(facts: EventFacts) -> OpenEvent {
-        OpenEvent { facts, failures: Vec::new() }
-    }
-
-    fn note(&mut self, run: &HookRun) {
-        let what = run.failure.as_ref().map(|failure| match &run.ended {
-            // behind a colon is what it answered
-            Some(ended) if ended.result == ResultKind::StatusLine => {
-                failure.what.split(": ").next().unwrap_or_default().to_owned()
-            }
-            _ => failure.what.clone(),
-        });
-        self.failures.push(what);
-    }
-
-    fn encode(&self, record: &Record, secrets: &Secrets) -> serde_json::Result<Vec<u8>> {
-        event::encode(&EventSource {
-            head: &record.head,
-            runs: &record.body.runs,
-            failures: &self.failures,
-            facts: &self.facts,
-            secrets,
-        })
-    }
-
-    fn write(&self, record: &Record, secrets: &Secrets, spool: &Spool) -> io::Result<()> {
-        spool.put_event(&record.head.id, &self.encode(record, secrets)?)
     }
 }
 
@@ -538,47 +498,6 @@ impl Observer for Recorder {
                 open.record.body.notes.push((*words).to_owned());
             }
         }
-    }
-}
-
-/// Returns the entry for a step in a record.
-pub(crate) fn planned(step: &Step, facts: &DocumentFacts) -> PlanEntry {
-    let device = step.device.and_then(|index| facts.metadata.devices.get(index));
-    PlanEntry {
-        hook: step.hook.label.clone(),
-        event: step.event.as_deref().map(str::to_owned),
-        device: device.map(|device| device.label.clone()),
-        decision: decision_of(step),
-        reason: step.decision.reason().map(str::to_owned),
-    }
-}
-
-/// Returns the registrations of the steps that are to run, each once.
-pub(crate) fn registrations(steps: &[Step]) -> Vec<PlannedRegistration<'_>> {
-    let mut all: Vec<PlannedRegistration<'_>> = Vec::new();
-    for Step { hook, decision, .. } in steps {
-        let is_to_run = matches!(decision, Decision::Run | Decision::Fails { .. });
-        let Some(registration) = hook.registration.as_deref().filter(|_| is_to_run) else {
-            continue;
-        };
-        if !all.iter().any(|known| known.hook == hook.label) {
-            all.push(PlannedRegistration {
-                hook: &hook.label,
-                path: &registration.source,
-                sha256: &registration.written.sha256,
-                text: Some(&registration.written.text),
-            });
-        }
-    }
-    all
-}
-
-/// Returns the word for the decision about a step, in records and in `hookmux plan`.
-pub(crate) fn decision_of(step: &Step) -> PlanDecision {
-    match step.decision {
-        Decision::Run => PlanDecision::Run,
-        Decision::Fails { .. } => PlanDecision::Fail,
-        Decision::Skipped(_) | Decision::SkippedWithWarning(_) => PlanDecision::Out,
     }
 }
 

@@ -60,7 +60,7 @@ fn undos(survey: &Survey<'_>, surroundings: &Surroundings, findings: &mut Findin
             let Entry { hook, driver, object, last, .. } = &owed.entry;
             let last = last.as_ref().map(|last| format!(" ({last})")).unwrap_or_default();
             let words = format!("what {hook} has set up for {driver} {object} is not undone{last}");
-            let fix = Fix::hookmux(&survey.settings.hooks_dir, &["undo", "--guest", object]);
+            let fix = Fix::about_guest(&survey.settings.hooks_dir, "undo", object);
             findings.add(Code::UndoOwed, ledger.directory().unchecked_path(), words, fix);
         }
     }

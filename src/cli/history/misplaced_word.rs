@@ -26,7 +26,7 @@ pub(crate) fn of_guest(
         any(history, &Filter { guest, ..Filter::default() })
     };
     (is_defined() || history.is_some_and(is_recorded))
-        .then(|| Fix::hookmux(&settings.hooks_dir, &[command, "--guest", word]))
+        .then(|| Fix::about_guest(&settings.hooks_dir, command, word))
 }
 
 /// Checks the words for events and calls of `log` and `watch`.

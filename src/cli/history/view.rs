@@ -152,7 +152,7 @@ impl Shown<'_> {
         let has_other = failed.any(|hook| !undo::is_label(&hook.hook));
         let words = |words: &str| Part::Words(words.to_owned());
         let owed = has_undo.then(|| {
-            let undo = Fix::hookmux(self.hooks_dir, &["undo", "--guest", head.object.as_str()]);
+            let undo = Fix::about_guest(self.hooks_dir, "undo", &head.object);
             vec![
                 words("What couldn't be undone is still owed: "),
                 Part::Command(undo),

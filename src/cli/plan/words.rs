@@ -11,7 +11,7 @@ use crate::config::Settings;
 use crate::config::choice::ResultKind;
 use crate::plan::{Decision, Step};
 use crate::process::job::Part;
-use crate::record::recorder;
+use crate::record::planned;
 
 /// Returns what becomes of a step.
 pub(super) fn what(step: &Step) -> Cell {
@@ -123,7 +123,7 @@ fn json_step(
             hook: hook.label.clone(),
             event: step.event.as_deref().map(str::to_owned),
             device: planned.device(step),
-            state: recorder::decision_of(step).into(),
+            state: planned::decision_of(step).into(),
             reason: step.decision.reason().map(str::to_owned),
         },
         order: runs.then_some(*position),

@@ -25,6 +25,7 @@ use draft_checks::DraftChecker;
 
 pub(super) mod collect;
 pub(super) mod draft_checks;
+pub(super) mod given;
 pub(super) mod options;
 
 pub(crate) fn run(

@@ -6,12 +6,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use super::given::{self, MAX_FILE_BYTES, STDIN};
 use super::options;
 use crate::call::door;
 use crate::cli::CommandPlace;
@@ -27,17 +28,11 @@ use crate::cli::register::translate::{self, DescriptionEntry, ScriptOrModule};
 use crate::cli::remark::Remark;
 use crate::cli::usage;
 use crate::command::{self, Fix, words};
-use crate::config::registration::EXTENSION;
 use crate::config::suggest::suggestion;
 use crate::config::{Registration, Settings, TrustPolicy};
 use crate::machine::files;
 use crate::repair::{self, OwnPaths};
 use crate::trust::{Refusal, Trust};
-
-/// The largest file that is taken for a registration.
-pub(super) const MAX_FILE_BYTES: u64 = 1024 * 1024;
-/// The name of standard input, for people.
-const STDIN: &str = "standard input";
 
 /// What the command line names.
 pub(super) enum AddSource {
@@ -82,8 +77,8 @@ pub(super) struct ContribRegistration {
 pub(super) fn program_alone(arguments: &AddArgs) -> Option<&Path> {
     let what = &arguments.what;
     let is_word = EXECTYPES.iter().any(|kind| what == Path::new(kind))
-        || is_stdin(what)
-        || is_file(what)
+        || given::is_stdin(what)
+        || given::is_file(what)
         || contrib::asked_for(what).is_some();
     if is_word || arguments.reference.is_some() {
         return None;
@@ -110,8 +105,8 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
     if arguments.register.from.is_some() {
         usage("--from says where the ready-made hooks lie: `add contrib/NAME --from DIR`");
     }
-    must_be_there(arguments)?;
-    if let Some(files) = files(arguments)? {
+    given::must_be_there(arguments)?;
+    if let Some(files) = given::files(arguments)? {
         let is_plain = arguments.manual.is_none() && !arguments.describe;
         if !is_plain || arguments.options != HookOptions::default() {
             usage("files say everything themselves: no options describe several of them");
@@ -123,9 +118,8 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
             "only files of registrations can be several: write a command for each script or module",
         );
     }
-    let is_stdin = is_stdin(&arguments.what);
-    let is_file =
-        is_stdin || arguments.what.extension().is_some_and(|end| end == EXTENSION || end == "yml");
+    let is_stdin = given::is_stdin(&arguments.what);
+    let is_file = is_stdin || given::is_file(&arguments.what);
     match (what.as_ref(), &arguments.reference) {
         ("script", Some(path)) => {
             let path = std::path::absolute(path).context("the script's path can't be used")?;
@@ -167,68 +161,6 @@ pub(super) fn add_source(arguments: &AddArgs) -> anyhow::Result<AddSource> {
     }
 }
 
-/// Checks that the paths are there. A registration that isn't says so when it is read.
-///
-/// # Errors
-/// One isn't. A word without a slash may be a misspelled one of `add` itself.
-fn must_be_there(arguments: &AddArgs) -> anyhow::Result<()> {
-    let is_path = |path: &Path| path.as_os_str().as_encoded_bytes().contains(&b'/');
-    let what = &arguments.what;
-    if !is_path(what) && !is_file(what) && !what.is_dir() {
-        return Ok(());
-    }
-    let words = [what].into_iter().chain(&arguments.reference).chain(&arguments.more);
-    for path in words.filter(|path| is_path(path) && !is_file(path)) {
-        let is_missing = path.symlink_metadata().is_err_and(|error| {
-            matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
-        });
-        if is_missing {
-            bail!("there is no such file or directory: {}", path.display());
-        }
-    }
-    Ok(())
-}
-
-/// Tells whether a path has the name of a registration's file.
-fn is_file(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == EXTENSION || end == "yml")
-}
-
-/// Returns the files of registrations if several are named, or a directory; else `None`.
-fn files(arguments: &AddArgs) -> anyhow::Result<Option<Vec<PathBuf>>> {
-    let words = [&arguments.what].into_iter().chain(&arguments.reference).chain(&arguments.more);
-    let words: Vec<&PathBuf> = words.collect();
-    let is_kind = EXECTYPES.iter().any(|kind| arguments.what == Path::new(kind));
-    let are_files = words.iter().all(|path| path.is_dir() || is_file(path));
-    let is_one_file = words.len() == 1 && !arguments.what.is_dir();
-    if is_kind || !are_files || is_one_file {
-        return Ok(None);
-    }
-    let mut found = Vec::new();
-    for path in words {
-        let path = std::path::absolute(path)?;
-        if !path.is_dir() {
-            found.push(path);
-            continue;
-        }
-        let unreadable = || format!("{} can't be read", path.display());
-        let mut inside: Vec<PathBuf> = Vec::new();
-        for entry in fs::read_dir(&path).with_context(unreadable)? {
-            inside.push(entry.with_context(unreadable)?.path());
-        }
-        let is_hidden = |path: &Path| {
-            path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'))
-        };
-        inside.retain(|path| is_file(path) && !is_hidden(path));
-        inside.sort();
-        if inside.is_empty() {
-            bail!("{} has no registration: no file NAME.yaml", path.display());
-        }
-        found.extend(inside);
-    }
-    Ok(Some(found))
-}
-
 /// Where it is said what is registered. Options and a description are never mixed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EntrySource {
@@ -250,54 +182,6 @@ impl EntrySource {
     }
 }
 
-/// Tells whether a file's name stands for standard input.
-pub(super) fn is_stdin(file: &Path) -> bool {
-    ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"].iter().any(|name| file == Path::new(name))
-}
-
-/// Reads a file that is given to be imported, or standard input; returns its name for people and its text.
-///
-/// # Errors
-/// As [`read_text`] and [`read_stdin`].
-pub(crate) fn read_given(file: &Path, what: &str) -> anyhow::Result<(String, String)> {
-    Ok(match is_stdin(file) {
-        true => (STDIN.to_owned(), read_stdin()?),
-        false => (file.display().to_string(), read_text(file, what)?),
-    })
-}
-
-/// Reads standard input.
-///
-/// # Errors
-/// It can't be read, or is too large for a registration.
-fn read_stdin() -> anyhow::Result<String> {
-    let mut bytes = Vec::new();
-    io::stdin()
-        .lock()
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .context("standard input can't be read")?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        bail!("standard input is too large: at most 1 MiB");
-    }
-    files::into_text(bytes).context("standard input can't be read")
-}
-
-/// Reads a file that is given to be registered.
-///
-/// # Errors
-/// It can't be read, or is no regular file, or too large.
-fn read_text(source: &Path, what: &str) -> anyhow::Result<String> {
-    let metadata =
-        fs::metadata(source).with_context(|| format!("{} can't be read", source.display()))?;
-    if !metadata.is_file() || metadata.len() > MAX_FILE_BYTES {
-        bail!("{} is not {what}: a regular file of at most 1 MiB", source.display());
-    }
-    files::read_regular(source, MAX_FILE_BYTES)
-        .and_then(files::into_text)
-        .with_context(|| format!("{} can't be read", source.display()))
-}
-
 /// Finds out what is to be registered.
 pub(super) struct Collector<'a> {
     pub place: &'a CommandPlace,
@@ -312,7 +196,7 @@ pub(super) struct Collector<'a> {
 
 impl Collector<'_> {
     pub(super) fn file(&self, source: &Path) -> anyhow::Result<NewFile> {
-        let text = read_text(source, "a registration")?;
+        let text = given::read_text(source, "a registration")?;
         let mode = fs::metadata(source)?.mode() & draft::FILE_MODE;
         let stem = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let given = self.arguments.options.name.as_deref().map(options::bare_name);
@@ -332,7 +216,7 @@ impl Collector<'_> {
         let name = options::bare_name(given);
         translate::check_name(&name)
             .map_err(|message| usage::wrong(format!("--name: {message}")))?;
-        let text = read_stdin()?;
+        let text = given::read_stdin()?;
         let (source, mode) = (PathBuf::from(STDIN), draft::FILE_MODE);
         Ok(NewRegistrations::File(NewFile { source, text, mode, name }))
     }

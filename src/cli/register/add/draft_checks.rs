@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::collect::{MAX_FILE_BYTES, own};
+use super::collect::own;
+use super::given::MAX_FILE_BYTES;
 use crate::cli::fixes;
 use crate::cli::hooks::events;
 use crate::cli::install::libvirt_version::LibvirtVersion;

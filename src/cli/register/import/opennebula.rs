@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
-use super::super::add::collect;
+use super::super::add::given;
 use super::super::{draft, registry};
 use super::imported::{ImportOrigin, Imported, ImportedHook};
 use crate::cli::args::ImportArgs;
@@ -76,7 +76,7 @@ struct ImportedTemplate {
 
 /// Reads the templates of a file; `-` is standard input.
 fn read(file: &Path) -> anyhow::Result<Vec<ImportedTemplate>> {
-    let (shown, text) = collect::read_given(file, "a template")?;
+    let (shown, text) = given::read_given(file, "a template")?;
     let templates = match template::parse(&text) {
         Ok(templates) => templates,
         Err(mistake) => bail!("{shown}:{}: {}", mistake.line, mistake.message),

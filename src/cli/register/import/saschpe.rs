@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde_json::{Map, Value, json};
 
-use super::super::add::collect;
+use super::super::add::given;
 use super::super::{contrib, draft, registry};
 use super::imported::{ImportOrigin, Imported, ImportedHook};
 use crate::cli::args::ImportArgs;
@@ -39,7 +39,7 @@ pub(super) fn run(
     )]);
     let mut imported = Imported::default();
     for file in &arguments.files {
-        let (shown, text) = collect::read_given(file, "a hooks.json")?;
+        let (shown, text) = given::read_given(file, "a hooks.json")?;
         let content =
             relaxed_json::parse(&text).map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
         let found = guests::read(&content).map_err(|why| anyhow::anyhow!("{shown}: {why}"))?;
