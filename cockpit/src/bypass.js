@@ -2,9 +2,9 @@
 import { announce } from "./announce.js";
 import { dialog } from "./dialog.js";
 import { h, replace } from "./dom.js";
-import { json } from "./hookmux.js";
+import { HookmuxError, json } from "./hookmux.js";
 import * as host from "./host.js";
-import { guestChoices } from "./known-guests.js";
+import { guestChoices, knownGuests } from "./known-guests.js";
 import { alert, button, field, input, select } from "./pf.js";
 import { _, format, ngettext } from "./text.js";
 import { exactly, until } from "./time.js";
@@ -47,17 +47,26 @@ export function bypassBanner(slot, { bypasses }) {
 
 export function endBypass(bypass) {
     const words = ["bypass", "off"];
+    const others = (host.known() || { bypasses: [] }).bypasses.filter(other => other.object !== bypass.object);
+    const whole = others.some(other => other.object === null);
     if (bypass.object !== null)
         words.push(`--guest=${bypass.object}`);
     dialog({
         title: bypass.object === null ? _("Run hooks again?") : format(_("Run the hooks of $0 again?"), bypass.object),
-        body: h("p", null, _("From now on libvirt's calls run the hooks again. What hooks would have done in the meantime isn't made up for.")),
+        body: [
+            whole
+                ? h("p", { "data-test": "bypass-others" }, _("Its own entry ends. No hook runs yet: hooks are switched off for the whole host, too."))
+                : h("p", null, _("From now on libvirt's calls run the hooks again. What hooks would have done in the meantime isn't made up for.")),
+            bypass.object === null && others.length
+                ? h("p", { "data-test": "bypass-others" }, format(_("That ends all entries, also those of: $0"), others.map(other => oneLine(other.object)).join(", ")))
+                : null,
+        ],
         actions: [{
             text: _("Run hooks again"),
             run: async () => {
                 await json(words);
                 await host.refresh();
-                announce(_("Hooks run again"));
+                announce(whole ? _("Hooks stay switched off for the whole host") : _("Hooks run again"));
             },
         }],
     });
@@ -68,7 +77,8 @@ export function beginBypass() {
     const choices = guestChoices("bypass-guests");
     const guest = input({ "data-test": "bypass-guest", ...choices.properties, placeholder: _("all guests and networks") });
     const reason = input({ "data-test": "bypass-reason", placeholder: _("for example a ticket") });
-    dialog({
+    let warned = null;
+    const asked = dialog({
         title: _("Switch hooks off?"),
         sign: "warning",
         colour: "warning",
@@ -85,13 +95,23 @@ export function beginBypass() {
             kind: "danger",
             run: async () => {
                 const words = ["bypass", "on", time.control.value === "boot" ? "--this-boot" : `--for=${time.control.value}`, "--yes"];
-                if (guest.control.value)
-                    words.push(`--guest=${guest.control.value}`);
+                const typed = guest.control.value;
+                const known = typed ? await knownGuests() : [];
+                const name = known.includes(typed) ? typed : typed.trim();
+                // a slip of the pen would switch off nothing; a guest that isn't defined yet may be meant
+                if (name && !known.includes(name) && warned !== name) {
+                    warned = name;
+                    asked.fail(new HookmuxError(format(_("This host knows no guest or network $0. Press the button once more if it is meant."), oneLine(name))));
+                    return false;
+                }
+                if (name)
+                    words.push(`--guest=${name}`);
                 if (reason.control.value)
                     words.push(`--reason=${reason.control.value}`);
                 await json(words);
                 await host.refresh();
                 announce(_("Hooks are switched off"));
+                return true;
             },
         }],
     });

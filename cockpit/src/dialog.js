@@ -12,7 +12,7 @@ let open = null;
 // Closes the dialog that is open, if any.
 export function closeDialog() {
     if (open)
-        open();
+        open(true);
 }
 
 // `actions`: [{ text, kind, run, test, sign }]; `run` may return a promise: meanwhile the buttons are off. When it is kept, the dialog closes, unless
@@ -28,17 +28,19 @@ export function dialog({ title, body, actions = [], sign, colour, cancel = _("Ca
         class: [wide ? "pf-m-md" : "pf-m-sm", colour ? `pf-m-${colour}` : ""].join(" "),
         role: "dialog", "aria-modal": "true", "aria-labelledby": heading, tabindex: "-1", "data-test": test,
     },
-    h("div.pf-v6-c-modal-box__close", null, button("", "plain", () => close(), { "aria-label": _("Close"), sign: "close" })),
+    h("div.pf-v6-c-modal-box__close", null, button("", "plain", () => close(false), { "aria-label": _("Close"), sign: "close" })),
     h("header.pf-v6-c-modal-box__header", null,
       h("h1.pf-v6-c-modal-box__title", { id: heading, class: sign ? "pf-m-icon" : "" },
         sign && h("span.pf-v6-c-modal-box__title-icon", null, icon(sign)),
         h("span.pf-v6-c-modal-box__title-text", null, title))),
     h("div.pf-v6-c-modal-box__body", null, errors, content),
     footer);
-    const backdrop = h("div.pf-v6-c-backdrop", { onmousedown: event => event.target === backdrop && close() }, h("div.dialog-place", null, box));
+    let busy = false;
+    const backdrop = h("div.pf-v6-c-backdrop", { onmousedown: event => event.target === backdrop && close(false) }, h("div.dialog-place", null, box));
 
-    function close() {
-        if (open !== close)
+    // `leave` closes it although an action is under way: another dialog comes, or the view goes.
+    function close(leave) {
+        if (open !== close || (busy && leave !== true))
             return;
         open = null;
         document.removeEventListener("keydown", key, true);
@@ -57,7 +59,7 @@ export function dialog({ title, body, actions = [], sign, colour, cancel = _("Ca
         if (event.key === "Escape") {
             event.preventDefault();
             event.stopPropagation();
-            close();
+            close(false);
         } else if (event.key === "Tab") {
             const all = [...box.querySelectorAll(FOCUSABLE)].filter(element => element.offsetParent !== null);
             const [first, last] = [all[0], all[all.length - 1]];
@@ -82,12 +84,14 @@ export function dialog({ title, body, actions = [], sign, colour, cancel = _("Ca
         errors.hidden = true;
         buttons.forEach(one => { one.disabled = true });
         element.classList.add("pf-m-in-progress");
+        busy = true;
         try {
             if (await action.run() !== false)
-                close();
+                close(true);
         } catch (error) {
             fail(error);
         }
+        busy = false;
         element.classList.remove("pf-m-in-progress");
         buttons.forEach(one => { one.disabled = false });
         if (open === close && !box.contains(document.activeElement))
@@ -96,7 +100,7 @@ export function dialog({ title, body, actions = [], sign, colour, cancel = _("Ca
 
     const setActions = list => replace(footer,
                                        list.map(action => button(action.text, action.kind || "primary", event => act(action, event.currentTarget), { "data-test": action.test || "dialog-confirm" })),
-                                       button(list.length ? cancel : _("Close"), list.length ? "link" : "secondary", close, { "data-test": "dialog-cancel" }));
+                                       button(list.length ? cancel : _("Close"), list.length ? "link" : "secondary", () => close(false), { "data-test": "dialog-cancel" }));
     setActions(actions);
 
     open = close;
@@ -104,10 +108,10 @@ export function dialog({ title, body, actions = [], sign, colour, cancel = _("Ca
     document.getElementById("app").inert = true;
     document.documentElement.classList.add("has-dialog");
     document.addEventListener("keydown", key, true);
-    const focus = () => (content.querySelector("[autofocus]") || content.querySelector(FOCUSABLE) || footer.querySelector("button") || box).focus();
+    const focus = () => (content.querySelector("[autofocus]") || content.querySelector(FOCUSABLE) || footer.querySelector("button:not(.pf-m-danger)") || box).focus();
     focus();
     return {
-        close,
+        close: () => close(true),
         isOpen: () => open === close,
         fail,
         // Other content, for a dialog with several steps.

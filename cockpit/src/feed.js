@@ -6,12 +6,13 @@ import { Rows } from "./merge.js";
 
 const cockpit = globalThis.cockpit;
 const PAGE = 50;
+const SPARE = 200;
 const MOST = 2000;          // rows that are kept while new ones come
 const SHORTEST = 1000;      // the first pause before a lost connection is tried again; doubled up to
 const LONGEST = 30000;
 
 export class Feed {
-    // `on` has: rows(ids of what changed, "all", "live" or "older": where they come from), failed(error), live(state).
+    // `on` has: rows(ids of what changed, "all", "live", "dropped" (live, and the oldest have gone) or "older": where they come from), failed(error), live(state).
     // `names`: the guests that are known, so that a part of a name finds it.
     constructor(wanted, on, { page = PAGE, names = [] } = {}) {
         this.words = filters.words(wanted, names);
@@ -120,10 +121,12 @@ export class Feed {
             return;
         const changed = this.rows.put(objects);
         // What was let go is fetched again by "older".
-        if (this.rows.keep(MOST)) {
+        if (this.rows.size > MOST) {
+            // many at once, so that not each new one costs a drawing of all
+            this.rows.keep(MOST - SPARE);
             const kept = this.rows.sorted();
             this.next = kept[kept.length - 1].id;
-            this.on.rows(changed, "all");
+            this.on.rows(changed, "dropped");
             return;
         }
         if (changed.length)

@@ -1,5 +1,5 @@
-// Which commands the page runs by itself: those of hookmux that need no terminal and no more words. All else is only copied.
-const COMMANDS = ["install", "enable", "disable", "bypass", "prune", "undo", "queue"];
+// Which commands the page runs by itself: those of hookmux that end at once, run no hook, and need no decision. All else is only copied.
+const COMMANDS = ["install", "enable", "disable", "bypass", "prune"];
 
 // The command's own name: what comes after options like `--hooks-dir DIR`.
 function name(words) {
@@ -13,5 +13,5 @@ function name(words) {
 }
 
 export function canFix(words) {
-    return Array.isArray(words) && words[0] === "hookmux" && COMMANDS.includes(name(words)) && !words.some(word => word === "--help" || /^[A-Z][A-Z_-]+$/.test(word));
+    return Array.isArray(words) && words[0] === "hookmux" && (COMMANDS.includes(name(words)) || (name(words) === "queue" && words.includes("--requeue"))) && !words.some(word => word === "--help" || /^[A-Z][A-Z_-]+$/.test(word));
 }

@@ -40,12 +40,25 @@ export function retry(id) {
         else
             announce(_("The hooks have run again"));
     };
+    // hookmux may refuse only when it is to run them: a dry run leaves its questions out
+    const runOrAsk = async (answer, chosen) => {
+        try {
+            await run(false, answer, chosen);
+        } catch (error) {
+            if (!isRefusal(error))
+                throw error;
+            refused = error;
+            await ask(shown, true);
+            return false;
+        }
+        return true;
+    };
     const ask = async (shown, force) => {
         try {
             const answer = await json(["retry", id, "--dry-run", ...(force ? ["--force"] : [])]);
             const chosen = new Set(answer.hooks);
             const actions = answer.hooks.length || answer.changed
-                ? [{ text: force ? _("Run them all the same") : _("Run again"), kind: force ? "danger" : "primary", run: () => run(force, answer, chosen), test: force ? "retry-force" : "retry-run" }]
+                ? [{ text: force ? _("Run them all the same") : _("Run again"), kind: force ? "danger" : "primary", run: () => force ? run(true, answer, chosen) : runOrAsk(answer, chosen), test: force ? "retry-force" : "retry-run" }]
                 : [];
             shown.show([force && refused && alert("warning", prose(refused.message), { test: "retry-refusal" }), whatRuns(answer, chosen)], actions);
         } catch (error) {

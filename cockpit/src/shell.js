@@ -90,8 +90,9 @@ export function start(root) {
         h("header.bar", null, h("h1.for-readers", null, _("libvirt hooks")), bar.element, live.element),
         banner,
         slot,
-        announceRegion(),
     ]);
+    // not inside: what a dialog covers isn't read
+    append(document.body, announceRegion());
 
     let open = null;
     const page = {

@@ -24,7 +24,8 @@ test("hooks of an event stand together, in their order", () => {
 test("only hookmux' own commands are run from the page", () => {
     for (const [words, can] of [
         [["hookmux", "install"], true], [["hookmux", "--hooks-dir", "/x", "enable", "gpu"], true], [["hookmux", "bypass", "off", "--guest=--help"], true],
-        [["hookmux", "--hooks-dir", "enable", "edit", "gpu"], false], [["hookmux", "edit", "gpu"], false], [["hookmux", "log", "--lost"], false],
+        [["hookmux", "--hooks-dir", "enable", "edit", "gpu"], false], [["hookmux", "edit", "gpu"], false], [["hookmux", "queue", "--requeue", "ID1"], true], [["hookmux", "queue"], false],
+        [["hookmux", "queue", "--work"], false], [["hookmux", "undo", "--guest", "vm"], false], [["hookmux", "log", "--lost"], false],
         [["hookmux", "enable", "NAME"], false], [["chmod", "a+x", "/x"], false], [["sudo", "hookmux", "install"], false], [["sh", "-c", "hookmux install"], false], [null, false], ["hookmux install", false],
     ])
         assert.equal(canFix(words), can, JSON.stringify(words));

@@ -248,7 +248,13 @@ export const tests = {
             await page.locator(t("bypass-for")).selectOption("15m");
             await page.locator(t("bypass-guest")).fill(HOSTILE);
             await page.locator(t("bypass-reason")).fill("ticket <b>4711</b> --help");
+            // a guest that this host doesn't know may be a slip of the pen
             await click(page, t("dialog-confirm"));
+            await page.waitForSelector(`${t("dialog-error")} ${t("failure")}, ${t("bypass-banner")}`);
+            if (await count(page, t("bypass-banner")) === 0) {
+                equal("nothing was switched off at once", existsSync(join(host.hooks, "hookmux.bypass")), false);
+                await click(page, t("dialog-confirm"));
+            }
             await page.waitForSelector(t("bypass-banner"));
             const [bypass] = (await host.json("bypass")).bypasses;
             equal("for which guest", bypass.object, HOSTILE);
@@ -264,6 +270,21 @@ export const tests = {
             await click(page, t("dialog-confirm"));
             await page.waitForSelector(t("bypass-banner"), { state: "detached" });
             equal("it is off", (await host.json("bypass")).bypasses, []);
+            // the whole host's entry takes the others with it, and says so before
+            host.hookmux("bypass", "on", "--for", "1h", "--guest", "web1");
+            host.hookmux("bypass", "on", "--for", "1h");
+            await page.waitForSelector(t("bypass-banner", ':not([data-object])'));
+            await page.locator(t("bypass-banner", '[data-object="web1"]')).locator(t("bypass-end")).click();
+            holds("the host stays off", (await page.locator(t("bypass-others")).innerText()).includes("whole host"));
+            await click(page, t("dialog-cancel"));
+            await page.locator(t("bypass-banner", ':not([data-object])')).locator(t("bypass-end")).click();
+            holds("which others end", (await page.locator(t("bypass-others")).innerText()).includes("web1"));
+            await click(page, t("dialog-confirm"));
+            await page.waitForSelector(t("bypass-banner"), { state: "detached" });
+            // its time ends an entry, and no file changes
+            host.hookmux("bypass", "on", "--for", "3s");
+            await page.waitForSelector(t("bypass-banner"));
+            await page.waitForSelector(t("bypass-banner"), { state: "detached" });
             // somebody switches it on the command line
             host.hookmux("bypass", "on", "--for", "1h", "--reason", "by hand");
             await page.waitForSelector(t("bypass-banner"));

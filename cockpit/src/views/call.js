@@ -5,7 +5,7 @@ import { command } from "../command.js";
 import { dialog } from "../dialog.js";
 import { append, h, prose, replace } from "../dom.js";
 import { failure } from "../failure.js";
-import { json, lines, text } from "../hookmux.js";
+import { HookmuxError, json, lines, text } from "../hookmux.js";
 import { icon } from "../icons.js";
 import { machinesLink } from "../machines.js";
 import { elapsed } from "../timeline.js";
@@ -40,14 +40,28 @@ async function download(execution, event) {
     element.disabled = false;
 }
 
+// What becomes of it: the same cases as `hookmux stop` has.
+function whatStops(execution) {
+    const cause = execution.cause || "libvirt";
+    if (cause === "undo")
+        return [_("The undo is ended, and stays owed.")];
+    if (cause === "queue")
+        return [_("The hook is ended, which counts as a failed try: it may be tried again.")];
+    if (cause !== "libvirt")
+        return [_("The hook is ended, and no other one is started. Nobody else is told.")];
+    if (execution.class === "gate")
+        return [_("The hook is ended, no other one is started, and what succeeded is rolled back."), _("libvirt is told of a failure (143): it stops the operation.")];
+    return [_("The hook is ended, and no other one is started."), _("libvirt is told of success: it doesn't let anybody refuse this call.")];
+}
+
 function stop(execution) {
     dialog({
         title: _("End this call?"),
         sign: "warning",
         colour: "warning",
         body: [
-            h("p", null, _("The hook that runs gets SIGTERM, and five seconds later SIGKILL. No other hook starts, and hooks that have succeeded are rolled back.")),
-            h("p", null, execution.class === "gate" ? _("libvirt is told of a failure (143): it stops the operation.") : _("libvirt is told of success: it doesn't let anybody refuse this call.")),
+            h("p", null, _("Its processes get SIGTERM, and those that are left five seconds later SIGKILL.")),
+            whatStops(execution).map(words => h("p", null, words)),
         ],
         actions: [{ text: _("End it"), kind: "danger", test: "stop-confirm", run: () => json(["stop", execution.id, "--yes"]) }],
     });
@@ -171,7 +185,8 @@ export function call(slot, place, page) {
 
     // While it runs: each line of `watch` about it, and a look each two seconds for the last line of output.
     function follow(execution) {
-        const over = execution.state !== "running";
+        // detached hooks that a retry has queued run by themselves
+        const over = execution.state !== "running" && execution.state !== "queued";
         page.live(over ? "off" : "live");
         clearTimeout(timer);
         if (over) {
@@ -212,9 +227,11 @@ export function call(slot, place, page) {
         }
         loadingNow = true;
         try {
-            const execution = await json(["show", id]);
+            const execution = await json(["show", "--", id]);
             if (closed)
                 return;
+            if (!execution.id)
+                throw new HookmuxError(format(_("$0 is no call"), id));
             const text = JSON.stringify(execution);
             if (text !== shown) {
                 const focus = slot.contains(document.activeElement) && document.activeElement.dataset.test;
@@ -228,6 +245,7 @@ export function call(slot, place, page) {
             follow(execution);
         } catch (error) {
             if (!closed) {
+                shown = null;
                 replace(slot, failure(error, () => { replace(slot, loading()); load() }));
                 page.live("off");
             }

@@ -138,14 +138,15 @@ export function calls(slot, place, page) {
     }
 
     function drawRows(ids, kind) {
-        const fresh = kind === "live" ? ids.filter(id => !list.rows.has(id)) : [];
-        if (kind === "all")
+        const live = kind === "live" || kind === "dropped";
+        const fresh = live ? ids.filter(id => !list.rows.has(id)) : [];
+        if (kind === "all" || kind === "dropped")
             list.keep(feed.rows.rows);
         if (feed.rows.size === 0)
             replace(body, nothing(chosen, () => { Object.assign(chosen, filters.NONE); bar.show(); route.replace(["calls"], {}); open() }));
         else if (!body.contains(list.body))
             replace(body, listTable(list, _("Calls")));
-        list.put(kind === "all" ? feed.rows.sorted() : ids.map(id => feed.rows.get(id)).filter(Boolean), kind === "live");
+        list.put(kind === "all" ? feed.rows.sorted() : ids.map(id => feed.rows.get(id)).filter(Boolean), live);
         drawFoot();
         page.ready();
         if (fresh.length)

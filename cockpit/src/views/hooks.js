@@ -35,7 +35,7 @@ function turn(hook, on, again) {
                 const answer = await json([on ? "enable" : "disable", ...(reason.control.value ? [`--reason=${reason.control.value}`] : []), "--", name]);
                 if (answer.problems && answer.problems.length)
                     throw new HookmuxError(answer.problems.map(problem => problem.message).join("\n"));
-                announce(on ? format(_("$0 runs again"), name) : format(_("$0 is disabled"), name));
+                announce(answer.changed === false ? format(_("Nothing was changed: $0 was so already"), name) : on ? format(_("$0 runs again"), name) : format(_("$0 is disabled"), name));
                 again();
                 host.refresh().catch(() => {});
             },
@@ -101,8 +101,9 @@ function row(hook, again, open) {
                 details(hook, more);
         },
     }, h("span.hook-order", { "aria-hidden": "true" }, hook.order === null ? "–" : String(hook.order)), h("span", null, oneLine(hook.name)));
-    const can = hook.registration !== null && (hook.state === "disabled" || hook.state === "masked" || hook.state === "active");
-    const off = hook.state !== "active";
+    // what fails its calls, or is refused, is what one wants to switch off
+    const can = hook.registration !== null && ["active", "fails", "refused", "disabled", "masked"].includes(hook.state);
+    const off = hook.state === "disabled" || hook.state === "masked";
     const element = h("li.hook", { "data-test": "hook", "data-hook": hook.hook, "data-state": hook.state, class: hook.state === "disabled" || hook.state === "masked" ? "is-off" : "" },
                       h("div.hook-line", null,
                         toggle,

@@ -211,13 +211,13 @@ export function overview(slot, place, page) {
             running.set(all.filter(execution => execution.state === "running").reverse());
             const shown = all.slice(0, RECENT);
             list.keep(new Map(shown.map(execution => [execution.id, true])));
-            list.put(shown, kind === "live");
+            list.put(shown, kind === "live" || kind === "dropped");
             if (!shown.length)
                 replace(recent, h("div.list-foot", { "data-test": "no-call-yet" }, note(_("libvirt has made no call yet for which a hook was considered."))));
             else if (!recent.contains(list.body))
                 replace(recent, listTable(list, _("Newest calls")));
-            if (kind === "live")
-                soon();
+            // after a pause, too: what is counted has gone on
+            soon();
         },
     }, { page: 20 });
 
